@@ -65,7 +65,7 @@ before(async () => {
   origin = `http://127.0.0.1:${server.address().port}`;
   // Memory is measured at once, not after up to 20 seconds.
   const args = ["--no-sandbox", "--disable-gpu", "--enable-blink-features=ForceEagerMeasureMemory"];
-  browser = await launch({ executablePath: CHROMIUM, args, protocolTimeout: 600_000 });
+  browser = await launch({ executablePath: CHROMIUM, args, timeout: 600_000, protocolTimeout: 1_800_000 });
   page = await open("/");
 });
 
@@ -77,6 +77,7 @@ after(async () => {
 
 async function open(path) {
   const opened = await browser.newPage();
+  opened.setDefaultTimeout(600_000);
   opened.on("pageerror", (error) => console.error("in the page:", error));
   await opened.goto(`${origin}${path}`);
   return opened;
@@ -98,20 +99,20 @@ test("progress of loading is told up to the last byte", { skip }, async () => {
   assert.ok(seen.at(-1).total > 15e6);
 });
 
-test("golden files have the symbols of Python", { skip, timeout: 600_000 }, async () => {
+test("golden files have the symbols of Python", { skip, timeout: 1_800_000 }, async () => {
   for (const [name, { set, symbols }] of Object.entries(golden)) {
     assert.equal(await call("symbols", `/tests/golden/${name}.cotam`, set), symbols, name);
   }
 });
 
-test("golden files decode", { skip, timeout: 600_000 }, async () => {
+test("golden files decode", { skip, timeout: 1_800_000 }, async () => {
   for (const name of Object.keys(golden).filter((name) => name !== "bands")) { // 4 million pixels
     const { width, height } = readPng(`${ROOT}tests/golden/${name}.png`);
     assert.deepEqual(await call("decoded", `/tests/golden/${name}.cotam`), [width, height], name);
   }
 });
 
-test("files of every kind decode to the pixels of Python", { skip, timeout: 600_000 }, async () => {
+test("files of every kind decode to the pixels of Python", { skip, timeout: 1_800_000 }, async () => {
   for (const [name, { kind, view, earlier, frames }] of Object.entries(fixtures())) {
     const from = "/js/build/fixtures/";
     const found = await call("compared", `${from}${name}`, view, earlier && `${from}${earlier}.cotam`);
@@ -123,7 +124,7 @@ test("files of every kind decode to the pixels of Python", { skip, timeout: 600_
   }
 });
 
-test("every form of an image gives the bytes of Node, which Python decodes", { skip, timeout: 600_000 }, async () => {
+test("every form of an image gives the bytes of Node, which Python decodes", { skip, timeout: 1_800_000 }, async () => {
   const image = readPng(`${FIXTURES}photo.png`);
   const expected = [...(await cotam.encode(image, { quality: 40 }))];
   const found = await call("encodings", "/js/build/fixtures/photo.png", 40);
@@ -134,7 +135,7 @@ test("every form of an image gives the bytes of Node, which Python decodes", { s
   assert.ok(JSON.parse(python("check", OUT)).photo.psnr > 22);
 });
 
-test("files are turned upright", { skip, timeout: 600_000 }, async () => {
+test("files are turned upright", { skip, timeout: 1_800_000 }, async () => {
   for (const type of ["jpeg", "png", "webp"]) {
     const image = sharp({ create: { width: 64, height: 40, channels: 3, background: "#abc" } });
     const file = await image.withMetadata({ orientation: 6 })[type]().toBuffer();
@@ -142,7 +143,7 @@ test("files are turned upright", { skip, timeout: 600_000 }, async () => {
   }
 });
 
-test("a JPEG file without its end is encoded, and refused if it lacks pixels", { skip, timeout: 600_000 }, async () => {
+test("a JPEG file without its end is encoded, and refused if it lacks pixels", { skip, timeout: 1_800_000 }, async () => {
   const noise = { type: "gaussian", mean: 128, sigma: 30 };
   const file = await sharp({ create: { width: 64, height: 40, channels: 3, noise } }).jpeg().toBuffer();
   assert.deepEqual(await call("encodedSize", [...file.subarray(0, -2)]), [64, 40]);
@@ -151,7 +152,7 @@ test("a JPEG file without its end is encoded, and refused if it lacks pixels", {
   }
 });
 
-test("threads give the same symbols", { skip, timeout: 600_000 }, async () => {
+test("threads give the same symbols", { skip, timeout: 1_800_000 }, async () => {
   const isolated = await open("/isolated/");
   assert.equal(await isolated.evaluate(() => crossOriginIsolated), true);
   const image = readPng(`${FIXTURES}photo.png`);
@@ -162,7 +163,7 @@ test("threads give the same symbols", { skip, timeout: 600_000 }, async () => {
   await isolated.close();
 });
 
-test("a page stays responsive, and aborts", { skip, timeout: 600_000 }, async () => {
+test("a page stays responsive, and aborts", { skip, timeout: 1_800_000 }, async () => {
   assert.equal(await call("aborted"), "enough");
 });
 
@@ -170,12 +171,12 @@ test("errors keep their classes", { skip }, async () => {
   assert.deepEqual(await call("errors"), ["NotCotamError", "TruncatedError", "InputError", "InputError", "UnknownWeightsError", "InputError", "InputError"]);
 });
 
-test("a Content Security Policy must allow WebAssembly", { skip, timeout: 600_000 }, async () => {
+test("a Content Security Policy must allow WebAssembly", { skip, timeout: 1_800_000 }, async () => {
   assert.match(await call("encodedUnder", "strict"), /^CotamError: ONNX Runtime cannot open .*WebAssembly/);
   assert.match(await call("encodedUnder", "wasm"), /^\d+ bytes$/);
 });
 
-test("a runtime that does not arrive whole is named, and fetched again", { skip, timeout: 600_000 }, async () => {
+test("a runtime that does not arrive whole is named, and fetched again", { skip, timeout: 1_800_000 }, async () => {
   isMended = false;
   assert.match(await call("encodedUnder", "cut"), /^CotamError: .*\.wasm cannot be fetched: /);
   assert.match(await call("encodedUnder", "app"), /^CotamError: .*\.wasm is not the runtime of this package: 15 bytes$/);
@@ -183,12 +184,12 @@ test("a runtime that does not arrive whole is named, and fetched again", { skip,
   for (const path of ["cut", "app"]) assert.match(await call("encodedUnder", path), /^\d+ bytes$/);
 });
 
-test("colours of Display P3 are converted to sRGB", { skip, timeout: 600_000 }, async () => {
+test("colours of Display P3 are converted to sRGB", { skip, timeout: 1_800_000 }, async () => {
   const [red, green, blue] = await call("decodedP3", [200, 80, 80, 255]);
   assert.ok(Math.abs(red - 217) < 6 && Math.abs(green - 70) < 6 && Math.abs(blue - 75) < 6, `${red}, ${green}, ${blue}`);
 });
 
-test("a service worker is told that it cannot encode", { skip, timeout: 60_000 }, async () => {
+test("a service worker is told that it cannot encode", { skip, timeout: 1_800_000 }, async () => {
   assert.match(await call("encodedInServiceWorker"), /^CotamError: service workers start no workers: /);
 });
 
@@ -198,7 +199,7 @@ test("a package from another origin says what to do", { skip }, async () => {
   assert.match(message, /serve the package from the page's origin/);
 });
 
-test("1,000 damaged files end in errors or in an image, none hangs, and memory comes back", { skip, timeout: 600_000 }, async (t) => {
+test("1,000 damaged files end in errors or in an image, none hangs, and memory comes back", { skip, timeout: 1_800_000 }, async (t) => {
   const names = ["photo", "levels", "dot", "colours", "smooth", "noise", "patch", "sequence", "screens", "av1"];
   const isolated = await open("/isolated/"); // where memory may be measured
   const runs = [];

@@ -35,7 +35,7 @@ const anthropic = (options) => new Anthropic({ baseURL: link.url, apiKey: "key",
 const sentFile = (number = 0) => filesOf(model.requests.at(-1).body)[number];
 const pixels = (number = 0) => sharp(sentFile(number)).metadata();
 
-test("OpenAI's client: fewer bytes on the wire than JPEG 85, and the answer", { timeout: 600_000 }, async (t) => {
+test("OpenAI's client: fewer bytes on the wire than JPEG 85, and the answer", { timeout: 1_800_000 }, async (t) => {
   const photo = await sample("kodim15").jpeg({ quality: 85 }).toBuffer();
   link.sent();
   await openai({ defaultHeaders: { "X-Cotam-Token": "s3cret" } }).chat.completions.create(turn(url("jpeg", photo)));
@@ -56,7 +56,7 @@ test("OpenAI's client: fewer bytes on the wire than JPEG 85, and the answer", { 
   assert.ok(10 * Math.log10(255 ** 2 / error) > 25);
 });
 
-test("a chat: streamed, by responses, and each image encoded once", { timeout: 600_000 }, async () => {
+test("a chat: streamed, by responses, and each image encoded once", { timeout: 1_800_000 }, async () => {
   let decoded = 0;
   const codec = {
     decode: async (file) => {
@@ -76,7 +76,7 @@ test("a chat: streamed, by responses, and each image encoded once", { timeout: 6
   assert.equal(decoded, 1);
 });
 
-test("Anthropic's client, with an image in a tool's result", { timeout: 600_000 }, async () => {
+test("Anthropic's client, with an image in a tool's result", { timeout: 1_800_000 }, async () => {
   const client = anthropic({ fetch: gatewayFetch({ token: "s3cret", targetSize: 3000 }) });
   link.sent();
   const messages = [
@@ -90,7 +90,7 @@ test("Anthropic's client, with an image in a tool's result", { timeout: 600_000 
   assert.equal(seen.type, "image/png");
 });
 
-test("--for auto: the size that the model sees, at the detail asked for", { timeout: 600_000 }, async () => {
+test("--for auto: the size that the model sees, at the detail asked for", { timeout: 1_800_000 }, async () => {
   const client = openai({ fetch: gatewayFetch({ token: "s3cret", quality: 5 }) });
   const large = await sharp({ create: { width: 700, height: 700, channels: 3, background: "#aab" } }).jpeg().toBuffer();
   const image_url = { url: url("jpeg", large), detail: "low" };
@@ -121,7 +121,7 @@ test("what cannot be read passes with a warning, what has no image as it is, and
   await assert.rejects(wrapped("http://a", { method: "POST", body, signal }), /enough/);
 });
 
-test("Gemini's interactions, and results of MCP tools in all APIs", { timeout: 600_000 }, async () => {
+test("Gemini's interactions, and results of MCP tools in all APIs", { timeout: 1_800_000 }, async () => {
   const shown = typed(small, "mime_type");
   const noted = typed(small, "mimeType", { annotations: { audience: ["user"] } });
   const input = [
@@ -174,7 +174,7 @@ test("options are checked at once", () => {
   assert.throws(() => hostedFetch({ format: "avif" }), { name, message: "unknown format 'avif': choose from jpeg, webp, png" });
 });
 
-test("OpenAI's client in Chromium: the answer, and fewer bytes on the wire than JPEG 85", { skip, timeout: 600_000 }, async (t) => {
+test("OpenAI's client in Chromium: the answer, and fewer bytes on the wire than JPEG 85", { skip, timeout: 1_800_000 }, async (t) => {
   const root = fileURLToPath(new URL("../", import.meta.url));
   const { outputFiles } = await build({
     stdin: { contents: 'export { default as OpenAI } from "openai"; export * from "cotam";', resolveDir: root },
@@ -186,9 +186,10 @@ test("OpenAI's client in Chromium: the answer, and fewer bytes on the wire than 
   const page = await fileServer(root, { "dist/page.js": outputFiles[0].text });
   const open = await gateway(model.url, "--allow-origin", page.url, "--token", "s3cret");
   const wire = await counted(open.url);
-  const browser = await launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu"], protocolTimeout: 600_000 });
+  const browser = await launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu"], timeout: 600_000, protocolTimeout: 1_800_000 });
   try {
     const tab = await browser.newPage();
+    tab.setDefaultTimeout(600_000);
     await tab.goto(page.url);
     const photo = url("jpeg", await sample("kodim15").jpeg({ quality: 85 }).toBuffer());
     const ask = (body, wrapper) =>

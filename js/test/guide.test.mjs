@@ -32,7 +32,7 @@ before(async () => {
 
 after(() => rmSync(FOLDER, { recursive: true, force: true }));
 
-test("text and importance are those of Python, of images of all sizes", { timeout: 600_000 }, async (t) => {
+test("text and importance are those of Python, of images of all sizes", { timeout: 1_800_000 }, async (t) => {
   for (const [name, { text, grid, profile }] of Object.entries(index)) {
     const found = await examine(guide, await toPixels(readPng(`${FOLDER}${name}.png`)));
     assert.ok(Math.abs(found.text - text) < 1e-3, `${name}: ${found.text}, in Python ${text}`);
@@ -52,7 +52,7 @@ test("images are resized to the pixels of Pillow, which resamples rows or column
   }
 });
 
-test("the set and the levels are those of Python, and so are the bytes", { timeout: 600_000 }, async (t) => {
+test("the set and the levels are those of Python, and so are the bytes", { timeout: 1_800_000 }, async (t) => {
   const names = Object.keys(index).filter((name) => index[name].levels && name !== "dot"); // which is flat, and AV1 in Node
   for (const name of names) {
     writeFileSync(`${OUT}${name}.cotam`, await cotam.encode(readPng(`${FOLDER}${name}.png`)));
@@ -74,7 +74,7 @@ test("the set and the levels are those of Python, and so are the bytes", { timeo
   }
 });
 
-test("set and guide can be told", { timeout: 600_000 }, async () => {
+test("set and guide can be told", { timeout: 1_800_000 }, async () => {
   const image = readPng(`${FOLDER}small.png`);
   const even = cotam.info(await cotam.encode(image, { guide: "none" }));
   const page = cotam.info(await cotam.encode(image, { profile: "page" }));

@@ -77,7 +77,7 @@ export async function encodedSize(file) {
 
 /** Why an encoding ended that is aborted after ten ticks of a timer: a page that does not respond has none. */
 export async function aborted() {
-  const image = picture(600, 600);
+  const image = picture(800, 800); // takes far longer than the ticks
   const controller = new AbortController();
   let ticks = 0;
   const timer = setInterval(() => ++ticks === 10 && controller.abort(new Error("enough")), 10);

@@ -19,7 +19,8 @@ async function listening(server) {
 /** Answers for OpenAI's and Anthropic's clients; `requests` has what arrived: {path, headers, body, text}. */
 export async function modelServer() {
   const requests = [];
-  const server = createServer(async (request, response) => {
+  // Node closes idle connections after 5 seconds, at which moment a gateway that comes to a halt may use one.
+  const server = createServer({ keepAliveTimeout: 0 }, async (request, response) => {
     const pieces = [];
     for await (const piece of request) pieces.push(piece);
     const text = Buffer.concat(pieces).toString();
