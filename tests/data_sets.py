@@ -32,6 +32,24 @@ def photo(seed: int) -> bytes:
 PHOTOS = [photo(seed) for seed in range(8)]
 CODED = [cotam.encode(photo) for photo in PHOTOS]
 
+HELD = """
+import signal, sys, threading
+from cotam.cli.main import main
+from cotam.datasets import workers
+
+def held(*given, processes=workers.processes, **options):
+    for number, row in enumerate(processes(*given, **options), 1):
+        yield row
+        if number == 20:
+            threading.Event().wait()
+
+# A process started in the background may have been told to ignore interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+workers.processes = held
+main()
+"""
+"""``cotam batch`` that goes on to its 20th file only, and so is still at work when it is ended."""
+
 
 def batch(*arguments: object) -> Result:
     """Run ``cotam batch``."""

@@ -347,7 +347,7 @@ def test_a_pipe_that_does_not_end_is_refused(
     form = ["--format", "png"] if command == "decode" else []
     result = CliRunner().invoke(main, [command, pipe, *output, *form])
     assert (result.exit_code, "more than 100000 bytes came" in result.stderr) == (1, True)
-    writer.join(10)
+    writer.join(60)
     assert not writer.is_alive()
 
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import types
 from pathlib import Path
 
@@ -379,7 +378,11 @@ def test_broken_installation_is_no_missing_extra(monkeypatch: pytest.MonkeyPatch
 ENDING = """
 import runpy, signal, threading, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
-threading.Thread(target=time.sleep, args=[30]).start()  # as one that opens graphs
+def outlive():  # as a thread that opens graphs
+    threading.main_thread().join()
+    print("waiting", flush=True)
+    time.sleep(600)
+threading.Thread(target=outlive).start()
 runpy.run_module("cotam", run_name="__main__")
 """
 
@@ -389,8 +392,8 @@ def test_an_interrupt_while_the_process_waits_for_its_threads_shows_no_traceback
     arguments = [sys.executable, "-uc", ENDING, "--version"]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout
-        process.stdout.readline()
-        time.sleep(0.5)
+        assert process.stdout.readline().startswith(b"cotam")
+        assert process.stdout.readline() == b"waiting\n"
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=10) == (b"", b"")
+        assert process.communicate(timeout=60) == (b"", b"")
         assert process.returncode == -signal.SIGINT

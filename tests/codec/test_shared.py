@@ -22,11 +22,18 @@ def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "_limit", 2)
 
 
-def open_ahead(name: str) -> set[threading.Thread]:
-    """Open two graphs of a set ahead; return the threads that were seen to do so, after they have ended."""
-    before = set(threading.enumerate())
-    shared.open_ahead(name, ["scales", "hyper_context"])
-    started = set(threading.enumerate()) - before
+def open_ahead(name: str) -> list[threading.Thread]:
+    """Open two graphs of a set ahead; return the threads that did so, after they have ended."""
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def noting(thread: threading.Thread) -> None:
+        started.append(thread)
+        start(thread)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading.Thread, "start", noting)
+        shared.open_ahead(name, ["scales", "hyper_context"])
     for thread in started:
         thread.join(60)
         assert not thread.is_alive()
@@ -62,7 +69,7 @@ runtime.limit_threads(2)
 shared.open_ahead("mllm", runtime.GRAPHS)
 child = os.fork()
 if not child:
-    signal.alarm(20)
+    signal.alarm(600)
     shared.codec("mllm").runner.open("synthesis")
     os._exit(0)
 raise SystemExit(os.waitpid(child, 0)[1])
@@ -75,7 +82,7 @@ def test_a_process_can_fork_while_graphs_are_opened_ahead() -> None:
 
 
 OUTLIVING = """
-import atexit, sys, threading, time
+import atexit, sys, threading
 import numpy as np
 sys.path[:0] = [{tests!r}]
 import cotam
@@ -87,7 +94,7 @@ def both():
     print("done")
 
 def later():
-    time.sleep(0.5)  # until the main thread has ended
+    threading.main_thread().join()
     both()
 
 import concurrent.futures.thread

@@ -30,7 +30,6 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="files of Unix")
-@pytest.mark.timeout(60)
 def test_what_is_no_file_is_left_out(source: Path, tmp_path: Path) -> None:
     os.mkfifo(source / "a.jpg")
     (source / "c.jpg").symlink_to("nowhere")

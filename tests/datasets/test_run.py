@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from data_sets import (
     CODED,
+    HELD,
     PHOTOS,
     Deadly,
     batch,
@@ -102,7 +103,7 @@ def test_a_run_that_was_killed_goes_on(tmp_path: Path) -> None:
         path = tmp_path / "src" / f"{number:02}.jpg"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(PHOTOS[number % 8])
-    command = [*PROGRAM, "batch", str(tmp_path / "src"), str(tmp_path / "out"), "-j", "1"]
+    command = [sys.executable, "-c", HELD, "batch", str(tmp_path / "src"), str(tmp_path / "out"), "-j", "1"]
     manifest = tmp_path / "out/manifest.jsonl"
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as process:
         while not manifest.exists() or manifest.read_bytes().count(b"\n") < 4:
@@ -134,18 +135,14 @@ def test_an_interrupt_is_one_line_and_leaves_whole_files(
     (tmp_path / "src").mkdir()
     for number in range(100):
         (tmp_path / "src" / f"{number}.jpg").write_bytes(PHOTOS[0])
-    # A process started in the background may have been told to ignore interrupts.
-    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    program += "; from cotam.cli.main import main; main()"
-    command = [sys.executable, "-c", program, "batch", str(tmp_path / "src"), str(tmp_path / "out")]
-    command += ["-j", "2"]
+    command = [sys.executable, "-c", HELD, "batch", str(tmp_path / "src"), str(tmp_path / "out"), "-j", "2"]
     manifest = tmp_path / "out/manifest.jsonl"
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
         while not manifest.exists() or manifest.read_bytes().count(b"\n") < rows:
             assert process.poll() is None
             time.sleep(0.01)
         os.killpg(process.pid, signal.Signals[name])
-        _, said = process.communicate(timeout=60)  # until no worker holds its standard error
+        _, said = process.communicate(timeout=300)  # until no worker holds its standard error
     assert said == b"cotam: note: interrupted: the same command converts the rest\n"
     assert process.returncode == code
     found = contents(tmp_path / "out")
@@ -195,14 +192,14 @@ def test_an_end_while_a_worker_is_started(
     """Ended at the return of the function called ``moment``, when it is called for the n-th time."""
     command = [sys.executable, "-c", STARTING, moment, str(occasion), name]
     command += ["batch", str(source), str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, timeout=300)
     assert done.stderr.splitlines()[1:] == [b"cotam: note: interrupted: the same command converts the rest"]
     assert done.returncode == code
 
 
 def test_workers_end_without_a_word(source: Path, tmp_path: Path) -> None:
     command = [*PROGRAM, "batch", str(source), str(tmp_path / "out"), "-j", "3"]
-    done = subprocess.run(command, capture_output=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, timeout=300)
     assert all(line.startswith(b"cotam: ") for line in done.stderr.splitlines())
 
 
@@ -225,7 +222,7 @@ def test_one_run_at_a_time_and_no_worker_without_it(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     for number in range(200):
         (tmp_path / "src" / f"{number}.jpg").write_bytes(PHOTOS[0])
-    command = [*PROGRAM, "batch", str(tmp_path / "src"), str(tmp_path / "out"), "-j", "2"]
+    command = [sys.executable, "-c", HELD, "batch", str(tmp_path / "src"), str(tmp_path / "out"), "-j", "2"]
     manifest = tmp_path / "out/manifest.jsonl"
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
         try:
@@ -234,7 +231,7 @@ def test_one_run_at_a_time_and_no_worker_without_it(tmp_path: Path) -> None:
                 time.sleep(0.01)
             second = batch(tmp_path / "src", tmp_path / "out")
             process.kill()
-            process.communicate(timeout=60)  # until no worker holds its standard error
+            process.communicate(timeout=300)  # until no worker holds its standard error
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

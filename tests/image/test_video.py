@@ -53,7 +53,7 @@ def invoke(*arguments: object) -> Result:
 
 def run(*arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-W", "error", "-m", "cotam", *arguments]
-    return subprocess.run(command, input=data, capture_output=True, timeout=120)
+    return subprocess.run(command, input=data, capture_output=True, timeout=300)
 
 
 def error_of(result: Result) -> str:
