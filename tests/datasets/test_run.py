@@ -191,7 +191,7 @@ def test_an_end_while_a_worker_is_started(
 ) -> None:
     """Ended at the return of the function called ``moment``, when it is called for the n-th time."""
     command = [sys.executable, "-c", STARTING, moment, str(occasion), name]
-    command += ["batch", str(source), str(tmp_path / "out")]
+    command += ["batch", str(source), str(tmp_path / "out"), "-j", "2"]
     done = subprocess.run(command, capture_output=True, timeout=300)
     assert done.stderr.splitlines()[1:] == [b"cotam: note: interrupted: the same command converts the rest"]
     assert done.returncode == code
