@@ -208,7 +208,7 @@ test("1,000 damaged files end in errors or in an image, none hangs, and memory c
   t.diagnostic(`${JSON.stringify(outcomes)}, ${slowest.toFixed(0)} ms at most; ${memory} MB, ${again.memory} MB the second time`);
   assert.deepEqual(again.outcomes, outcomes);
   assert.deepEqual(others, []);
-  assert.ok(slowest < 30_000, `${slowest} ms`);
+  assert.ok(slowest < 300_000, `${slowest} ms`);
   assert.ok(again.memory < memory + 20, `${memory} → ${again.memory} MB`);
   await isolated.close();
 });
