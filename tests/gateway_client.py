@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -74,3 +75,14 @@ def messages(*urls: str) -> Any:
 def send(address: str, *urls: str, **options: Any) -> httpx2.Response:
     body = {"model": "echo", "messages": messages(*urls)}
     return httpx2.post(f"{address}/v1/chat/completions", json=body, **options)
+
+
+def until_running(address: str, count: int) -> str:
+    """Wait until this many requests are in progress; that for the metrics does not count. Return the metrics.
+
+    A client may have its answer before the request is counted as done.
+    """
+    deadline = time.monotonic() + 60
+    while f"cotam_requests_running {count}.0" not in (text := httpx2.get(f"{address}/metrics").text):
+        assert time.monotonic() < deadline
+    return text

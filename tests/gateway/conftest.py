@@ -32,15 +32,16 @@ def one_authority() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def patience() -> Iterator[None]:
-    """Let clients, and edges that look for a gateway, wait longer than any machine needs, however busy."""
+    """Let clients and gateways wait longer for connections and answers than any busy machine needs."""
     import httpx2
 
-    from cotam.gateway import upstream_kind
+    from cotam.gateway import upstream, upstream_kind
 
     usual = inspect.signature(httpx2.request).parameters["timeout"].default  # the object of all functions
     with pytest.MonkeyPatch.context() as patch:
         for name in ("connect", "read", "write", "pool"):
             patch.setattr(usual, name, 300)
+        patch.setattr(upstream, "CONNECT_SECONDS", 300)
         patch.setattr(upstream_kind, "SECONDS", 300)
         yield
 

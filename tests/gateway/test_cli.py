@@ -21,7 +21,7 @@ import gateway_servers
 import httpx2
 import pytest
 from click.testing import CliRunner, Result
-from gateway_servers import PROGRAM, Model, error_of, jpeg, messages, process
+from gateway_servers import PROGRAM, Model, error_of, jpeg, messages, nobody, process
 from synthetic import picture
 
 import cotam
@@ -142,11 +142,14 @@ def test_the_health_check_of_the_container_takes_no_proxy(upstream: str) -> None
     text = (Path(__file__).parents[2] / "deploy/Dockerfile").read_text()
     _, *command = json.loads(re.findall(r"CMD (\[.*\])", text)[0])
     proxy = os.environ | {"http_proxy": "http://127.0.0.1:9"}
-    with process("serve", "--upstream", upstream) as (_, address):
-        port = httpx2.URL(address).port
-        check = [sys.executable, *(part.replace("8400", str(port)) for part in command)]
-        assert subprocess.run(check, env=proxy).returncode == 0
-    assert subprocess.run(check, env=proxy, stderr=subprocess.DEVNULL).returncode
+
+    def check(address: str) -> int:
+        port = str(httpx2.URL(address).port)
+        check = [sys.executable, *(part.replace("8400", port) for part in command)]
+        return subprocess.run(check, env=proxy, stderr=subprocess.DEVNULL).returncode
+
+    with process("serve", "--upstream", upstream) as (_, address), nobody() as (other, _):
+        assert (check(address), check(other)) == (0, 1)
 
 
 @unix

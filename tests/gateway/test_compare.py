@@ -7,7 +7,6 @@ import io
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
-from gateway_client import serving
+from gateway_client import serving, until_running
 from gateway_servers import error_of
 from PIL import Image
 from synthetic import picture
@@ -281,13 +280,6 @@ def test_a_client_that_goes_frees_its_comparison(
         released.set()
         asked(address, body=png(picture(20, 20)))
     assert set(sides) == {20}  # nothing of the others was coded
-
-
-def until_running(address: str, count: int) -> None:
-    """Wait until this many requests are in progress; that for the metrics does not count."""
-    deadline = time.monotonic() + 60
-    while f"cotam_requests_running {count}.0" not in httpx2.get(f"{address}/metrics").text:
-        assert time.monotonic() < deadline
 
 
 @pytest.mark.parametrize(

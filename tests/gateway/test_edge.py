@@ -14,7 +14,7 @@ import httpx2
 import numpy as np
 import openai
 import pytest
-from gateway_client import LIMITS, serving
+from gateway_client import LIMITS, serving, until_running
 from gateway_servers import Model, jpeg, messages
 from synthetic import picture
 
@@ -139,7 +139,7 @@ def test_hosted_apis_get_upright_images_within_a_request(upstream: str, model: M
                 assert [row["type"] for row in rows] == ["image/jpeg"] * number
                 assert rows[-1]["size"] == [672, 504]  # earlier ones may have gone down
                 turns += [{"role": "assistant", "content": "A picture."}]
-        metrics = httpx2.get(f"{address}/metrics").text
+        metrics = until_running(address, 0)
     assert len(model.bodies[-1]) > 200_000  # and not much worse than need be
     cached = float(metrics.partition("\ncotam_images_cached_total ")[2].partition("\n")[0])
     assert cached >= 3  # of ten images of earlier turns, those that did not go down a step

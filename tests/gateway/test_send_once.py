@@ -15,7 +15,7 @@ import httpx2
 import numpy as np
 import openai
 import pytest
-from gateway_client import serving
+from gateway_client import serving, until_running
 from gateway_servers import Link, Model, running
 from PIL import Image
 from synthetic import page, picture
@@ -203,7 +203,7 @@ def test_what_it_saves_is_counted(session: Session) -> None:
     assert bytes_out + saved < bytes_in
     assert "x-cotam-stored" not in answer.headers
     for address in (session.edge, session.link.targets[0]):
-        metrics = httpx2.get(f"{address}/metrics").text
+        metrics = until_running(address, 0)
         assert float(metrics.partition("\ncotam_saved_bytes_total ")[2].partition("\n")[0]) >= saved
     assert "\ncotam_store_files 3.0\n" in metrics
     assert f"\ncotam_store_bytes {float(session.stores[0].held)}\n" in metrics
@@ -231,7 +231,7 @@ def test_a_gateway_that_forgot_asks_within_the_same_request(session: Session) ->
     turns += session.play(images, range(5, 7))
     check(turns, 6)
     assert session.link.statuses[before:] == [412, 200, 200]
-    metrics = httpx2.get(f"{session.link.targets[0]}/metrics").text
+    metrics = until_running(session.link.targets[0], 0)
     assert '\ncotam_requests_total{path="/v1/chat/completions",status="412"} 1.0\n' in metrics
 
 

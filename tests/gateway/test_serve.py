@@ -15,7 +15,7 @@ import tracemalloc
 import httpx2
 import openai
 import pytest
-from gateway_client import CODED, PIXELS, SEEN, URL, client, gateway, messages, send
+from gateway_client import CODED, PIXELS, SEEN, URL, client, gateway, messages, send, until_running
 from gateway_servers import Model, error_of
 from PIL import Image
 
@@ -201,7 +201,7 @@ def test_log_and_metrics(upstream: str, caplog: pytest.LogCaptureFixture) -> Non
         assert sent.headers["x-request-id"] == "abc"
         assert send(address, URL, headers={"x-request-id": "not fit"}).headers["x-request-id"] != "not fit"
         send(address, "https://example.com/private")
-        text = httpx2.get(f"{address}/metrics").text
+        text = until_running(address, 0)
     lines = [record.fields for record in caplog.records if record.message == "request"]  # type: ignore[attr-defined]
     first = lines[0]
     assert (first["id"], first["method"], first["path"]) == ("abc", "POST", "/v1/chat/completions")

@@ -17,7 +17,7 @@ from urllib.request import urlopen
 import httpx2
 import openai
 import pytest
-from gateway_client import CODED, URL, client, gateway, send, serving
+from gateway_client import CODED, URL, client, gateway, send, serving, until_running
 from gateway_servers import Model, data_url, error_of, nobody, running
 
 from cotam.format.header import read_file, write_file
@@ -133,7 +133,7 @@ def test_more_requests_than_allowed_are_told_to_wait(upstream: str, model: Model
             assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
             assert "1 requests are in progress, the limit (--max-requests)" in error_of(answer)
             assert httpx2.get(f"{address}/healthz").status_code == 200
-        assert model.given_up.wait(60)
+        until_running(address, 0)
         assert httpx2.get(f"{address}/v1/models").status_code == 200
 
 

@@ -39,23 +39,32 @@ def test_no_thread_waits_for_one_that_has_not_begun() -> None:
 
 
 def test_another_request_waits_for_few_items() -> None:
-    """In the thread that it gets: the one of the large request may be as fast as it likes."""
-    both, asked, done = Barrier(3), Event(), []
+    """Even if the thread of the large request does no more of them."""
+    both, asked, answered = Barrier(3), Event(), Event()
+    own: list[int] = []
+    done: list[int] = []
+
+    def request() -> None:
+        own.append(threading.get_ident())
+        threads.each(work, range(100))
 
     def work(item: int) -> None:
         if not asked.is_set():
             both.wait(60)  # both threads have begun an item
             assert asked.wait(60)
-        done.append(threading.get_ident())
+        if threading.get_ident() in own:
+            assert answered.wait(60)
+        done.append(item)
 
     with Threads(2, "test") as threads:
-        large = threads.submit(threads.each, work, range(100))
+        large = threads.submit(request)
         both.wait(60)
-        other = threads.submit(lambda: done.count(threading.get_ident()))
+        other = threads.submit(lambda: len(done))
         asked.set()
         assert other.result(60) < 20
+        answered.set()
         large.result(60)
-    assert len(done) == 100
+    assert sorted(done) == list(range(100))
 
 
 @pytest.mark.parametrize("wrong", [0, 1, 99])

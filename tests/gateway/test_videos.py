@@ -17,7 +17,7 @@ import httpx2
 import openai
 import pytest
 from clips import clip, moving_scene, still_scene
-from gateway_client import LIMITS, serving
+from gateway_client import LIMITS, serving, until_running
 from gateway_servers import Model, data_url, error_of
 from PIL import Image
 
@@ -86,7 +86,7 @@ def test_a_sequence_becomes_images_with_their_times(
     before, after = {"type": "text", "text": "Before."}, {"type": "text", "text": "What happens?"}
     with server(upstream, ForModel(10**6)) as address:
         assert shown(ask(address, before, part, image_part(STILL), after))[:4] == SEEN
-        metrics = httpx2.get(f"{address}/metrics").text
+        metrics = until_running(address, 0)
     content = content_of(model)
     assert [part.get("text", part["type"]) for part in content] == [
         "Before.",
@@ -124,7 +124,7 @@ def test_a_still_image_as_video(upstream: str, model: Model) -> None:
 def test_frames_of_earlier_turns_are_not_decoded_again(upstream: str) -> None:
     with server(upstream, ForModel(10**6)) as address:
         assert shown(ask(address, video_part(SEQUENCE, COTAM), image_part(SEQUENCE))) == SEEN * 2
-        assert "\ncotam_images_cached_total 1.0\n" in httpx2.get(f"{address}/metrics").text
+        assert "\ncotam_images_cached_total 1.0\n" in until_running(address, 0)
 
 
 def test_the_log_of_bytes_counts_frames(upstream: str) -> None:
@@ -179,7 +179,7 @@ def test_frames_count_before_any_is_decoded(upstream: str, model: Model) -> None
     ):
         with server(upstream, ForModel(limits["pixels"]), **limits) as address:
             answer = ask(address, *[video_part(SEQUENCE, COTAM)] * count)
-            decoded = httpx2.get(f"{address}/metrics").text.count('s_total{result="png",source="sequence"}')
+            decoded = until_running(address, 0).count('s_total{result="png",source="sequence"}')
         status, message = refusal(answer)
         assert (status, expected[1] in message) == (expected[0], True), message
         assert decoded == (count > 1)  # those before, which are within the limits
@@ -242,7 +242,7 @@ def test_a_video_goes_as_a_sequence(mp4: bytes, upstream: str, model: Model) -> 
     ):
         raw = ask(edge, {"type": "text", "text": "?"}, video_part(mp4))
         assert len(shown(raw)) == 5
-        metrics = httpx2.get(f"{edge}/metrics").text
+        metrics = until_running(edge, 0)
     texts = [part["text"] for part in content_of(model) if part["type"] == "text"]
     assert texts == ["?", *(f"<{second}.0 seconds>" for second in range(5))]
     bytes_in, bytes_out = map(int, raw.headers["x-cotam-bytes"].split(","))
