@@ -16,7 +16,7 @@ import cotam
 from cotam.codec.contrast import balanced_error
 from cotam.codec.flat import error_at
 from cotam.errors import CotamError, DamagedError, FormatError
-from cotam.format.rectangles import Rectangle, write_rectangles
+from cotam.format.changes import Changes, Rectangle, write_changes
 from cotam.format.sequence import TICKS, CodedFrame, SequenceReader, SequenceWriter
 from cotam.pasted import checksum_of
 
@@ -66,7 +66,20 @@ def test_what_changes_on_a_screen_is_coded() -> None:
 
 
 def test_a_screen_that_stays_the_same_costs_hardly_anything() -> None:
-    assert cotam.open_sequence(encoded([SESSION[0]] * 4)).info.sizes[1:] == (12, 12, 12)
+    assert cotam.open_sequence(encoded([SESSION[0]] * 4)).info.sizes[1:] == (13, 13, 13)
+
+
+@pytest.mark.parametrize("by", [24, -33])
+def test_a_page_that_is_scrolled_is_copied(by: int) -> None:
+    tall = np.full((960, 640, 3), 250, np.uint8)
+    tall[:, :200] = page(960, 200, 10)
+    frames = [tall[100:612].copy(), tall[100 + by : 612 + by].copy()]
+    for frame in frames:
+        frame[:48] = 30, 60, 120  # the bar of the browser stays
+    first, second = cotam.open_sequence(encoded(frames)).info.sizes
+    assert second < first / 2
+    for pixels, frame in zip(decoded(encoded(frames)), frames, strict=True):
+        assert balanced_error(frame, pixels) < 2 * error_at(50)
 
 
 def test_small_changes_add_up() -> None:
@@ -134,17 +147,19 @@ def test_a_sequence_begins_with_a_key_frame() -> None:
 
 def test_a_frame_that_is_left_out_is_damage() -> None:
     entries = chunks(CODED)
-    with pytest.raises(DamagedError, match="the checksum of its rectangles does not match"):
+    with pytest.raises(DamagedError, match="the checksum of its changes does not match"):
         decoded(rewritten(CODED, [entries[0], *entries[2:]]))
 
 
 def test_a_key_frame_covers_the_whole_image() -> None:
     still = cotam.encode(SESSION[0][:96])
-    frame = CodedFrame(True, True, False, write_rectangles([Rectangle(0, 0, still)]), 0, pasted=True)
+    frame = CodedFrame(
+        True, True, False, write_changes(Changes(rectangles=[Rectangle(0, 0, still)])), 0, pasted=True
+    )
     writer = SequenceWriter(SequenceReader(io.BytesIO(CODED)).header)
     frame = replace(frame, checksum=checksum_of(frame, writer.fields(0), 0))
     data = writer.start() + writer.chunk(0, frame) + writer.finish()
-    with pytest.raises(FormatError, match=r"frame 0: rectangles on 0×0 pixels leave 30720 of 320×192 open"):
+    with pytest.raises(FormatError, match=r"frame 0: changes of 0×0 pixels leave 30720 of 320×192 open"):
         decoded(data)
 
 

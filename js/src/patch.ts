@@ -4,8 +4,8 @@ import type { Pixels } from "./codec/still.js";
 import { FormatError, InputError, TruncatedError } from "./errors.js";
 import { hex, sha256 } from "./format/checks.js";
 import { readFile, readKind, type CotamFile } from "./format/header.js";
-import { readRectangles, type Rectangle } from "./format/rectangles.js";
-import { pasteRectangles, type DecodeStill } from "./pasted.js";
+import { readChanges, type Changes } from "./format/changes.js";
+import { pasteChanges, type DecodeStill } from "./pasted.js";
 
 /** Patches from one whole image on, each based on the one before. */
 const MAX_DEPTH = 8;
@@ -16,7 +16,7 @@ export interface Patch {
   /** SHA-256 of the file of the earlier image, in hexadecimal. */
   readonly base: string;
   readonly depth: number;
-  readonly rectangles: readonly Rectangle[];
+  readonly changes: Changes;
 }
 
 /** Read a patch; its stills are not decoded. @throws FormatError, LimitError if it says what cannot be */
@@ -27,8 +27,8 @@ export function readPatch({ header, payload }: CotamFile): Patch {
   if (depth < 1 || depth > MAX_DEPTH) {
     throw new FormatError(`impossible patch: number ${depth} of its chain, at most ${MAX_DEPTH} are allowed`);
   }
-  const rectangles = readRectangles(payload.subarray(33), width, height);
-  return { width, height, base: hex(payload.subarray(0, 32)), depth, rectangles };
+  const changes = readChanges(payload.subarray(33), width, height);
+  return { width, height, base: hex(payload.subarray(0, 32)), depth, changes };
 }
 
 /**
@@ -51,5 +51,5 @@ export async function pastePatch(
   if (patch.depth !== depth + 1) {
     throw new FormatError(`the patch is number ${patch.depth} of its chain, its base has another number`);
   }
-  return pasteRectangles(await decode(base), patch.rectangles, patch.width, patch.height, decode);
+  return pasteChanges(await decode(base), patch.changes, patch.width, patch.height, decode);
 }

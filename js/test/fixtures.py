@@ -27,8 +27,8 @@ from cotam.codec.flat import FlatCoder  # noqa: E402
 from cotam.codec.shared import codec  # noqa: E402
 from cotam.codec.standard import encode_lossless  # noqa: E402
 from cotam.errors import FormatError  # noqa: E402
+from cotam.format.changes import Changes, Copy, Rectangle  # noqa: E402
 from cotam.format.header import File, Header, Kind  # noqa: E402
-from cotam.format.rectangles import Rectangle  # noqa: E402
 from cotam.format.sequence import SequenceReader, read_index  # noqa: E402
 from cotam.gateway.patch_format import Patch, write_patch  # noqa: E402
 from cotam.guide.content import examine  # noqa: E402
@@ -78,8 +78,9 @@ def patch(base_file: bytes) -> tuple[np.ndarray, bytes]:
         Rectangle(left, top, cotam.encode(pixels, quality=QUALITY, profile="mllm", guide="none"))
         for left, top, pixels in places
     ]
-    made = Patch(width, height, hashlib.sha256(base_file).digest(), 1, rectangles)
-    return paste(base, made.rectangles, (height, width)), write_patch(made, QUALITY)
+    changes = Changes([Copy(60, 8, 20, 30, 4, 50), Copy(64, 40, 9, 9, 60, 8)], rectangles)
+    made = Patch(width, height, hashlib.sha256(base_file).digest(), 1, changes)
+    return paste(base, made.changes, (height, width)), write_patch(made, QUALITY)
 
 
 def sequence() -> tuple[list[np.ndarray], bytes]:
@@ -91,14 +92,15 @@ def sequence() -> tuple[list[np.ndarray], bytes]:
 
 
 def screens() -> tuple[list[np.ndarray], bytes]:
-    """The same of a screen on which text and a photograph appear, between two other photographs."""
+    """The same of a screen on which text and a photograph appear and are scrolled, between photographs."""
     photo, text = picture(128, 192, seed=8), page(128, 192)
     blank = np.full((128, 192, 3), 245, np.uint8)
     written, shown = blank.copy(), blank.copy()
     written[:48, :96] = text[:48, :96]
     shown[:48, :96] = text[:48, :96]
     shown[80:128, 96:160] = photo[80:128, 96:160]
-    return coded([photo, blank, written, shown, shown, photo])
+    scrolled = np.roll(shown, -32, axis=0)
+    return coded([photo, blank, written, shown, scrolled, photo])
 
 
 def coded(images: list[np.ndarray]) -> tuple[list[np.ndarray], bytes]:

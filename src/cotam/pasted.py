@@ -8,20 +8,119 @@ from dataclasses import replace
 
 import numpy as np
 
-from cotam.codec.changed_areas import CELL, Area, area_size, changed_cells, in_pixels, rectangles
+from cotam.codec.changed_areas import (
+    CELL,
+    Area,
+    area_size,
+    changed_cells,
+    cost,
+    in_pixels,
+    rectangles,
+    whole_area,
+)
 from cotam.codec.contrast import block_errors
 from cotam.codec.flat import error_at
+from cotam.codec.scrolling import scrolls
 from cotam.errors import DamagedError, FormatError
+from cotam.format.changes import Changes, Copy, Rectangle, read_changes, write_changes
 from cotam.format.header import read_file
-from cotam.format.rectangles import Rectangle, read_rectangles, write_rectangles
 from cotam.format.sequence import CodedFrame
 from cotam.options import Options, View
 from cotam.stills import decode_still, encode_still
 
-__all__ = ["MAX_COVERED", "PastedDecoder", "PastedEncoder", "checksum_of", "encode_areas", "paste"]
+__all__ = [
+    "PastedDecoder",
+    "PastedEncoder",
+    "checksum_of",
+    "covers_most",
+    "encode_areas",
+    "find_changes",
+    "paste",
+]
 
-MAX_COVERED = 0.75
+_MAX_COVERED = 0.75
 """Largest share of an image that rectangles may cover; above it, the whole image is coded."""
+
+_MIN_SCROLLED = 32
+"""Least number of cells for which to look for a part that was scrolled."""
+
+_MAX_COST = 0.5
+"""Copies are used if they reduce the cost of what is left to code to this share. At 0.6 to 0.9, in a session
+of screenshots, what is left is so fragmented that half of the files grow."""
+
+
+def find_changes(
+    pixels: np.ndarray, earlier: np.ndarray, tolerance: float = 0.0
+) -> tuple[list[Copy], list[Area], np.ndarray]:
+    """Find copies from an earlier image, and the areas to code after them, in cells.
+
+    Parameters
+    ----------
+    pixels, earlier : uint8 (H, W, 3); both may differ in size
+    tolerance : cells whose `cotam.codec.contrast.block_errors` are at most this are left as they are
+
+    Returns copies, areas and, if there are copies, ``earlier`` with them.
+    """
+    cells = _differing(pixels, earlier, tolerance)
+    areas = rectangles(cells)
+    if pixels.shape == earlier.shape and np.count_nonzero(cells) >= _MIN_SCROLLED:
+        found = [_scrolled(pixels, earlier, tolerance, cells, by) for by in scrolls(pixels, earlier, cells)]
+        by, fitting = max(found, key=lambda one: np.count_nonzero(one[1]))
+        copies = [_copy_of(area, by, pixels.shape) for area in rectangles(fitting)]
+        copied = apply_copies(earlier.copy(), earlier, copies)
+        others = rectangles(_differing(pixels, copied, tolerance))
+        if cost(others) <= _MAX_COST * cost(areas):
+            return copies, others, copied
+    return [], areas, earlier
+
+
+def _differing(pixels: np.ndarray, earlier: np.ndarray, tolerance: float) -> np.ndarray:
+    """Return the cells that differ by more than the tolerance, bool (⌈H/16⌉, ⌈W/16⌉)."""
+    cells = changed_cells(pixels, earlier)
+    return block_errors(pixels, earlier, cells) > tolerance if tolerance else cells
+
+
+def _scrolled(
+    pixels: np.ndarray, earlier: np.ndarray, tolerance: float, cells: np.ndarray, by: int
+) -> tuple[int, np.ndarray]:
+    """Return ``by`` and those of the cells that ``earlier``, moved up by so many pixels, has."""
+    height = pixels.shape[0]
+    first, last = max(0, -by), min(height, height - by)  # rows that exist after moving
+    moved = earlier.copy()
+    moved[first:last] = earlier[first + by : last + by]
+    fitting = cells & ~_differing(pixels, moved, tolerance)
+    fitting[: -(-first // CELL)] = False
+    if last < height:
+        fitting[last // CELL :] = False
+    return by, fitting
+
+
+def _copy_of(area: Area, by: int, shape: tuple[int, ...]) -> Copy:
+    rows, columns = in_pixels(area)
+    width, height = min(columns.stop, shape[1]) - columns.start, min(rows.stop, shape[0]) - rows.start
+    return Copy(columns.start, rows.start, width, height, columns.start, rows.start + by)
+
+
+def covers_most(areas: Sequence[Area], pixels: np.ndarray) -> bool:
+    """Whether areas take so much of an image that all of it had better be coded."""
+    return sum(map(area_size, areas)) > _MAX_COVERED * area_size(whole_area(pixels))
+
+
+def apply_copies(pixels: np.ndarray, base: np.ndarray, copies: Sequence[Copy]) -> np.ndarray:
+    """Copy areas of ``base`` into ``pixels``, both uint8 (H, W, 3), in place; return ``pixels``.
+
+    Raises FormatError if an area lies beyond the base.
+    """
+    for copy in copies:
+        rows = slice(copy.from_top, copy.from_top + copy.height)
+        columns = slice(copy.from_left, copy.from_left + copy.width)
+        if rows.stop > base.shape[0] or columns.stop > base.shape[1]:
+            raise FormatError(
+                f"a copy of {copy.width}×{copy.height} pixels at ({copy.from_left}, {copy.from_top}) reads "
+                f"beyond the {base.shape[1]}×{base.shape[0]} pixels of the earlier image"
+            )
+        pixels[copy.top : copy.top + copy.height, copy.left : copy.left + copy.width] = base[rows, columns]
+    return pixels
 
 
 def encode_areas(pixels: np.ndarray, areas: Sequence[Area], options: Options) -> list[Rectangle]:
@@ -34,13 +133,11 @@ def encode_areas(pixels: np.ndarray, areas: Sequence[Area], options: Options) ->
     return found
 
 
-def paste(
-    base: np.ndarray, rectangles: Sequence[Rectangle], size: tuple[int, int], view: View = "mllm"
-) -> np.ndarray:
-    """Decode rectangles and paste them over an image, uint8 (H, W, 3).
+def paste(base: np.ndarray, changes: Changes, size: tuple[int, int], view: View = "mllm") -> np.ndarray:
+    """Decode changes and apply them to an image, uint8 (H, W, 3).
 
     ``base`` lies in the upper left corner of the new image, of ``size`` (H, W), and is cropped to it. Raises
-    FormatError if neither base nor rectangles cover a pixel, and FormatError, LimitError,
+    FormatError if a pixel stays open or a copy reads beyond the base, and FormatError, LimitError,
     UnknownWeightsError as `cotam.decode`.
     """
     pixels = np.empty((*size, 3), np.uint8)
@@ -48,7 +145,10 @@ def paste(
     height, width = min(size[0], base.shape[0]), min(size[1], base.shape[1])
     pixels[:height, :width] = base[:height, :width]
     is_open[:height, :width] = False
-    for rectangle in rectangles:
+    apply_copies(pixels, base, changes.copies)
+    for copy in changes.copies:
+        is_open[copy.top : copy.top + copy.height, copy.left : copy.left + copy.width] = False
+    for rectangle in changes.rectangles:
         still = decode_still(read_file(rectangle.still), view)
         rows = slice(rectangle.top, rectangle.top + still.shape[0])
         columns = slice(rectangle.left, rectangle.left + still.shape[1])
@@ -56,7 +156,7 @@ def paste(
         is_open[rows, columns] = False
     if is_open.any():
         raise FormatError(
-            f"rectangles on {base.shape[1]}×{base.shape[0]} pixels leave {np.count_nonzero(is_open)} of "
+            f"changes of {base.shape[1]}×{base.shape[0]} pixels leave {np.count_nonzero(is_open)} of "
             f"{size[1]}×{size[0]} open"
         )
     return pixels
@@ -80,24 +180,20 @@ class PastedEncoder:
     def encode(self, pixels: np.ndarray, fields: bytes, *, key: bool = False) -> CodedFrame:
         """Encode a frame, uint8 (H, W, 3), as `cotam.codec.temporal.FrameEncoder.encode` does."""
         key = key or self._since_key + 1 >= self._key_every
-        areas = None if key else self._changed_areas(pixels)
-        if areas is None:
-            height, width = (-(-length // CELL) for length in pixels.shape[:2])
-            key, areas = True, [(slice(0, height), slice(0, width))]
-            self._coded = np.empty_like(pixels)
+        copies: list[Copy] = []
+        if not key:
+            copies, areas, coded = find_changes(pixels, self._coded, error_at(self._options.quality))
+            key = covers_most(areas, pixels)
+        if key:
+            copies, areas, coded = [], [whole_area(pixels)], np.empty_like(pixels)
         for area in map(in_pixels, areas):
-            self._coded[area] = pixels[area]
-        payload = write_rectangles(encode_areas(pixels, areas, self._options))
+            coded[area] = pixels[area]
+        self._coded = coded
+        payload = write_changes(Changes(copies, encode_areas(pixels, areas, self._options)))
         frame = CodedFrame(key, key, has_levels=False, payload=payload, pasted=True)
         self._since_key = 0 if key else self._since_key + 1
         self._check = checksum_of(frame, fields, self._check)
         return replace(frame, checksum=self._check)
-
-    def _changed_areas(self, pixels: np.ndarray) -> list[Area] | None:
-        """Return the areas to code anew; None if they are more than `MAX_COVERED` of the frame."""
-        errors = block_errors(pixels, self._coded, changed_cells(pixels, self._coded))
-        areas = rectangles(errors > error_at(self._options.quality))
-        return areas if sum(map(area_size, areas)) <= MAX_COVERED * errors.size else None
 
 
 class PastedDecoder:
@@ -115,11 +211,11 @@ class PastedDecoder:
         """
         self._check = checksum_of(frame, fields, self._check)
         if self._check != frame.checksum:
-            raise DamagedError("the checksum of its rectangles does not match")
+            raise DamagedError("the checksum of its changes does not match")
         if frame.key:
             self._pixels = np.empty((0, 0, 3), np.uint8)
-        found = read_rectangles(frame.payload, self._size[1], self._size[0])
-        self._pixels = paste(self._pixels, found, self._size, self._view)
+        changes = read_changes(frame.payload, self._size[1], self._size[0])
+        self._pixels = paste(self._pixels, changes, self._size, self._view)
         return self._pixels
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from synthetic import page, picture
 
 import cotam
+from cotam.format.changes import Changes
 from cotam.gateway import patch_encoder
 from cotam.gateway.patch_encoder import Patcher, Source
 from cotam.gateway.patch_format import Patch, base_of, depth_of, is_patch, read_patch
@@ -56,7 +57,7 @@ class Conversation:
         base = self.patcher.base(base_of(file))
         assert base
         patch = read_patch(file)
-        return paste(self.seen(base), patch.rectangles, (patch.height, patch.width))
+        return paste(self.seen(base), patch.changes, (patch.height, patch.width))
 
 
 def test_a_small_change_becomes_a_patch() -> None:
@@ -179,4 +180,4 @@ def test_an_equal_image_in_other_bytes_is_a_patch_without_rectangles() -> None:
     buffer = io.BytesIO()
     Image.fromarray(SCREEN).save(buffer, "PNG", compress_level=1)
     file, _ = talk.patcher(buffer.getvalue(), DEFAULT, talk.sources)
-    assert read_patch(file) == Patch(320, 208, digest_of(first), 1, [])
+    assert read_patch(file) == Patch(320, 208, digest_of(first), 1, Changes([], []))

@@ -11,12 +11,18 @@ from synthetic import page
 
 import cotam
 from cotam.errors import CotamError, FormatError, LimitError, TruncatedError
+from cotam.format.changes import Changes, Copy, Rectangle
 from cotam.format.header import read_file
-from cotam.format.rectangles import Rectangle
 from cotam.gateway.patch_format import Patch, base_of, depth_of, is_patch, read_patch, write_patch
 
 STILL = cotam.encode(page(32, 48))
-PATCH = Patch(120, 80, bytes(range(32)), 2, [Rectangle(16, 32, STILL), Rectangle(72, 0, STILL)])
+PATCH = Patch(
+    120,
+    80,
+    bytes(range(32)),
+    2,
+    Changes([Copy(0, 8, 9, 10, 11, 12)], [Rectangle(16, 32, STILL), Rectangle(72, 0, STILL)]),
+)
 DATA = write_patch(PATCH, 50)
 
 
@@ -31,12 +37,23 @@ def test_a_patch_is_read_as_it_was_written() -> None:
 @pytest.mark.parametrize(
     ("patch", "message"),
     [
-        (Patch(120, 80, bytes(32), 1, [Rectangle(80, 0, STILL)]), "beyond the 120×80 pixels"),
-        (Patch(120, 80, bytes(32), 1, [Rectangle(0, 49, STILL)]), "beyond the 120×80 pixels"),
-        (Patch(120, 80, bytes(32), 1, [Rectangle(0, 0, DATA)]), "not a still"),
-        (Patch(120, 80, bytes(32), 9, []), "number 9 of its chain"),
-        (Patch(0, 80, bytes(32), 1, []), "0×80 pixels"),
-        (Patch(120, 80, bytes(32), 1, [Rectangle(0, 0, STILL)] * 65), "there are 65 rectangles"),
+        (
+            Patch(120, 80, bytes(32), 1, Changes(rectangles=[Rectangle(80, 0, STILL)])),
+            "beyond the 120×80 pixels",
+        ),
+        (
+            Patch(120, 80, bytes(32), 1, Changes(rectangles=[Rectangle(0, 49, STILL)])),
+            "beyond the 120×80 pixels",
+        ),
+        (Patch(120, 80, bytes(32), 1, Changes(rectangles=[Rectangle(0, 0, DATA)])), "not a still"),
+        (Patch(120, 80, bytes(32), 1, Changes([Copy(0, 71, 9, 10, 0, 0)])), "beyond the 120×80 pixels"),
+        (Patch(120, 80, bytes(32), 1, Changes([Copy(0, 0, 1, 1, 0, 0)] * 65)), "there are 65 copies"),
+        (Patch(120, 80, bytes(32), 9, Changes()), "number 9 of its chain"),
+        (Patch(0, 80, bytes(32), 1, Changes()), "0×80 pixels"),
+        (
+            Patch(120, 80, bytes(32), 1, Changes(rectangles=[Rectangle(0, 0, STILL)] * 65)),
+            "there are 65 rectangles",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(patch: Patch, message: str) -> None:
@@ -46,7 +63,9 @@ def test_what_cannot_be_is_refused(patch: Patch, message: str) -> None:
 
 def test_rectangles_one_upon_another_are_limited() -> None:
     with pytest.raises(LimitError, match="more than twice"):
-        read_patch(write_patch(Patch(48, 32, bytes(32), 1, [Rectangle(0, 0, STILL)] * 3), 50))
+        read_patch(
+            write_patch(Patch(48, 32, bytes(32), 1, Changes(rectangles=[Rectangle(0, 0, STILL)] * 3)), 50)
+        )
 
 
 def test_a_patch_that_was_cut_off_is_refused() -> None:

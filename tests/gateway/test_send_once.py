@@ -21,6 +21,7 @@ from PIL import Image
 from synthetic import page, picture
 
 import cotam
+from cotam.format.changes import Changes
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.limits import Limits
 from cotam.gateway.link import LINK_TYPE, pack, split, unpack
@@ -351,7 +352,7 @@ def cotam_body(file: bytes) -> dict[str, Any]:
 
 
 def test_patches_of_a_client_are_refused_where_nobody_can_decode_them(session: Session) -> None:
-    patch = write_patch(Patch(8, 8, digest_of(b"an image that nobody has"), 1, []), 50)
+    patch = write_patch(Patch(8, 8, digest_of(b"an image that nobody has"), 1, Changes()), 50)
     address = f"{session.edge}/v1/chat/completions"
     answer = httpx2.post(address, json=cotam_body(patch))
     assert answer.status_code == 503
@@ -366,12 +367,12 @@ def test_patches_of_a_client_are_refused_where_nobody_can_decode_them(session: S
 def test_depths_of_patches_are_those_of_their_chain(session: Session) -> None:
     files = [cotam.encode(SCREEN[:16, :16])]
     for depth in range(1, 9):
-        files.append(write_patch(Patch(16, 16, digest_of(files[-1]), depth, []), 50))
+        files.append(write_patch(Patch(16, 16, digest_of(files[-1]), depth, Changes()), 50))
     for file in files:
         session.stores[0].put("shared", file)
     gateway = session.link.targets[0]
     for base, depth, status in ((7, 8, 200), (0, 2, 400), (8, 1, 400), (8, 8, 400), (8, 9, 400)):
-        patch = write_patch(Patch(16, 16, digest_of(files[base]), depth, []), 50)
+        patch = write_patch(Patch(16, 16, digest_of(files[base]), depth, Changes()), 50)
         answer = httpx2.post(f"{gateway}/v1/chat/completions", json=cotam_body(patch))
         assert answer.status_code == status
         assert ("of its chain" in answer.text) == (status == 400)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 import numpy as np
 
-from cotam.format.rectangles import MAX_RECTANGLES
+from cotam.format.changes import MAX_RECTANGLES
 
 __all__ = [
     "CELL",
@@ -14,9 +15,11 @@ __all__ = [
     "area_size",
     "cell_hashes",
     "changed_cells",
+    "cost",
     "in_pixels",
     "rectangles",
     "shared_share",
+    "whole_area",
 ]
 
 CELL = 16
@@ -126,9 +129,19 @@ def _bounds(cells: np.ndarray, rows: slice, columns: slice) -> Area | None:
     )
 
 
+def cost(areas: Sequence[Area]) -> int:
+    """Return the approximate cost of coding areas, in cells."""
+    return sum(area_size(area) + _RECTANGLE_COST for area in areas)
+
+
 def area_size(area: Area) -> int:
     """Return the number of cells in a rectangle."""
     return (area[0].stop - area[0].start) * (area[1].stop - area[1].start)
+
+
+def whole_area(pixels: np.ndarray) -> Area:
+    """Return all rows and columns of cells of pixels (H, W, …)."""
+    return slice(0, -(-pixels.shape[0] // CELL)), slice(0, -(-pixels.shape[1] // CELL))
 
 
 def in_pixels(area: Area) -> Area:

@@ -164,7 +164,7 @@ class ForModel:
             raise FormatError(f"the patch is number {patch.depth} of its chain, its base has another number")
         check_size(base, self._limit)
         base_pixels = pixels_of(self._to_png(base, job)[0])
-        return save_png(paste(base_pixels, patch.rectangles, (patch.height, patch.width)))
+        return save_png(paste(base_pixels, patch.changes, (patch.height, patch.width)))
 
     def _log_row(self, data: bytes, file: bytes, source: str) -> None:
         """Write a row of ``--log-bytes``: an image as it came, and its .cotam file."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 import cotam
-from cotam.codec.changed_areas import Area, area_size, cell_hashes, changed_cells, rectangles, shared_share
+from cotam.codec.changed_areas import Area, cell_hashes, shared_share
+from cotam.format.changes import Changes, Copy
 from cotam.format.header import read_header
 from cotam.gateway.cache import OVERHEAD, Cache
 from cotam.gateway.media import check_size, is_cotam
@@ -19,7 +20,7 @@ from cotam.gateway.store import Store, digest_of
 from cotam.image.fit import shrink_to_fit, shrunk_size
 from cotam.image.read import Pixels, outline, to_rgb
 from cotam.options import Options
-from cotam.pasted import MAX_COVERED, encode_areas
+from cotam.pasted import covers_most, encode_areas, find_changes
 
 __all__ = ["Patcher", "Source"]
 
@@ -84,12 +85,11 @@ class Patcher:
         best = None if options.target_size else self._base_for(data, options, pixels, earlier)
         if best is None:
             return _encode(pixels, options)
-        cells = changed_cells(pixels, _pixels(best.data, best.options))
-        areas = rectangles(cells)
-        if sum(map(area_size, areas)) > MAX_COVERED * cells.size:
+        copies, areas, _ = find_changes(pixels, _pixels(best.data, best.options))
+        if covers_most(areas, pixels):
             return _encode(pixels, options)
         self.files.put(_OWNER, best.file)
-        patch = _patch(pixels, options, areas, best.file)
+        patch = _patch(pixels, options, copies, areas, best.file)
         *_, whole = best.file, *self._chain(best.file)
         if whole is not None and len(patch) <= SURE_RATIO * _bytes_per_pixel(whole) * pixels[..., 0].size:
             return patch
@@ -130,11 +130,14 @@ def _encode(pixels: Pixels, options: RequestOptions) -> bytes:
     return cotam.encode(pixels, **replace(options, fit=None, max_pixels=None).for_encode())
 
 
-def _patch(pixels: Pixels, options: RequestOptions, areas: Sequence[Area], base: bytes) -> bytes:
+def _patch(
+    pixels: Pixels, options: RequestOptions, copies: Sequence[Copy], areas: Sequence[Area], base: bytes
+) -> bytes:
     stills = encode_areas(pixels, areas, Options(**replace(options, fit=None, max_pixels=None).for_encode()))
     height, width = pixels.shape[:2]
     quality = max((read_header(still.still).quality for still in stills), default=0)
-    return write_patch(Patch(width, height, digest_of(base), depth_of(base) + 1, stills), quality)
+    changes = Changes(copies, stills)
+    return write_patch(Patch(width, height, digest_of(base), depth_of(base) + 1, changes), quality)
 
 
 def _has_compared_pixels(source: Source) -> bool:

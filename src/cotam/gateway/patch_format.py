@@ -7,12 +7,11 @@ over it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cotam.errors import FormatError, TruncatedError
+from cotam.format.changes import Changes, read_changes, write_changes
 from cotam.format.header import File, Header, Kind, kind_of, read_file, read_header, write_file
-from cotam.format.rectangles import Rectangle, read_rectangles, write_rectangles
 
 __all__ = [
     "MAX_CHAIN",
@@ -36,7 +35,7 @@ class Patch:
     height: int
     base: bytes  # SHA-256 of the file of the earlier image
     depth: int  # patches from the whole image to this one, 1 … `MAX_CHAIN`
-    rectangles: Sequence[Rectangle]  # stills that are pasted onto the base, in order
+    changes: Changes
 
 
 def is_patch(data: bytes) -> bool:
@@ -59,7 +58,7 @@ def base_of(data: bytes) -> bytes:
 
 def write_patch(patch: Patch, quality: int) -> bytes:
     """Return the bytes of a patch; ``quality`` is that of its stills, for information."""
-    payload = patch.base + bytes([patch.depth]) + write_rectangles(patch.rectangles)
+    payload = patch.base + bytes([patch.depth]) + write_changes(patch.changes)
     return write_file(File(Header(patch.width, patch.height, quality, Kind.PATCH), payload))
 
 
@@ -78,8 +77,8 @@ def read_patch(data: bytes) -> Patch:
     base, depth = payload[:32], payload[32]
     if not 0 < depth <= MAX_CHAIN:
         raise FormatError(f"impossible patch: number {depth} of its chain, at most {MAX_CHAIN} are allowed")
-    rectangles = read_rectangles(payload[33:], file.width, file.height)
-    return Patch(file.width, file.height, base, depth, rectangles)
+    changes = read_changes(payload[33:], file.width, file.height)
+    return Patch(file.width, file.height, base, depth, changes)
 
 
 def _payload(data: bytes, size: int) -> bytes:
