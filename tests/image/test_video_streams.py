@@ -300,8 +300,9 @@ def test_a_cut_file_says_what_is_missing(form: str) -> None:
 
 def test_an_end_before_the_stated_length_is_noted() -> None:
     data = clip(FRAMES + FRAMES, [number / 10 for number in range(40)], "matroska")
-    (note,) = seen(data[: len(data) // 2] + bytes(len(data) // 2))[2]
-    assert re.fullmatch(r"frames may be missing: the last one ends at .+ s, the file states 3.9 s", note)
+    notes = seen(data[: len(data) // 2].ljust(len(data), b"\0"))[2]
+    stated = "frames may be missing: the last one ends at .+ s, the file states 3.9 s"
+    assert any(re.fullmatch(stated, note) for note in notes)
     assert seen(clip(FRAMES[:4], [5, 7, 9, 11], "matroska"))[0::2] == ([0, 2, 4, 6], [])
     (note,) = seen(data[: len(data) // 2])[2]
     assert note.startswith("the file is cut")
