@@ -7,10 +7,9 @@ import pytest
 from synthetic import page, picture
 
 import cotam
-from cotam.codec.changed_areas import area_size, in_pixels
 from cotam.errors import FormatError
 from cotam.format.changes import Changes, Copy, Rectangle
-from cotam.pasted import apply_copies, find_changes, paste
+from cotam.pasted import paste
 
 BASE = picture(80, 120)
 STILL = cotam.encode(page(32, 48))
@@ -41,25 +40,3 @@ def test_copies_read_the_earlier_image() -> None:
         FormatError, match=r"a copy of 40×30 pixels at \(0, 51\) reads beyond the 120×80 pixels"
     ):
         paste(BASE, Changes([Copy(0, 0, 40, 30, 0, 51)]), (80, 120))
-
-
-@pytest.mark.parametrize("by", [1, 37, -150])
-def test_what_was_scrolled_is_found(by: int) -> None:
-    tall = page(800, 400, 12)
-    earlier, pixels = tall[200:600].copy(), tall[200 + by : 600 + by].copy()
-    earlier[:64] = pixels[:64] = 30, 60, 120  # the bar of the browser stays
-    copies, areas, copied = find_changes(pixels, earlier)
-    assert {copy.from_top - copy.top for copy in copies} == {by}
-    np.testing.assert_array_equal(apply_copies(earlier.copy(), earlier, copies), copied)
-    for area in map(in_pixels, areas):
-        copied[area] = pixels[area]
-    np.testing.assert_array_equal(copied, pixels)
-    assert sum(map(area_size, areas)) <= 25 * (2 + abs(by) // 16)
-
-
-def test_nothing_is_copied_where_nothing_moved() -> None:
-    earlier, pixels = page(320, 320), picture(320, 320)
-    copies, areas, copied = find_changes(pixels, earlier)
-    assert not copies
-    assert copied is earlier
-    assert sum(map(area_size, areas)) == 400

@@ -1,4 +1,4 @@
-"""Code areas of an image as stills and paste them over an earlier image: patches and frames of screens."""
+"""Code an image as the changes of an earlier one, in patches and in frames of screens."""
 
 from __future__ import annotations
 
@@ -8,19 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from cotam.codec.changed_areas import (
-    CELL,
-    Area,
-    area_size,
-    changed_cells,
-    cost,
-    in_pixels,
-    rectangles,
-    whole_area,
-)
-from cotam.codec.contrast import block_errors
+from cotam.codec.changed_areas import Area, area_size, in_pixels, whole_area
 from cotam.codec.flat import error_at
-from cotam.codec.scrolling import scrolls
+from cotam.codec.scrolling import apply_copies, find_changes
 from cotam.errors import DamagedError, FormatError
 from cotam.format.changes import Changes, Copy, Rectangle, read_changes, write_changes
 from cotam.format.header import read_file
@@ -34,93 +24,16 @@ __all__ = [
     "checksum_of",
     "covers_most",
     "encode_areas",
-    "find_changes",
     "paste",
 ]
 
 _MAX_COVERED = 0.75
 """Largest share of an image that rectangles may cover; above it, the whole image is coded."""
 
-_MIN_SCROLLED = 32
-"""Least number of cells for which to look for a part that was scrolled."""
-
-_MAX_COST = 0.5
-"""Copies are used if they reduce the cost of what is left to code to this share. At 0.6 to 0.9, in a session
-of screenshots, what is left is so fragmented that half of the files grow."""
-
-
-def find_changes(
-    pixels: np.ndarray, earlier: np.ndarray, tolerance: float = 0.0
-) -> tuple[list[Copy], list[Area], np.ndarray]:
-    """Find copies from an earlier image, and the areas to code after them, in cells.
-
-    Parameters
-    ----------
-    pixels, earlier : uint8 (H, W, 3); both may differ in size
-    tolerance : cells whose `cotam.codec.contrast.block_errors` are at most this are left as they are
-
-    Returns copies, areas and, if there are copies, ``earlier`` with them.
-    """
-    cells = _differing(pixels, earlier, tolerance)
-    areas = rectangles(cells)
-    if pixels.shape == earlier.shape and np.count_nonzero(cells) >= _MIN_SCROLLED:
-        found = [_scrolled(pixels, earlier, tolerance, cells, by) for by in scrolls(pixels, earlier, cells)]
-        by, fitting = max(found, key=lambda one: np.count_nonzero(one[1]))
-        copies = [_copy_of(area, by, pixels.shape) for area in rectangles(fitting)]
-        copied = apply_copies(earlier.copy(), earlier, copies)
-        others = rectangles(_differing(pixels, copied, tolerance))
-        if cost(others) <= _MAX_COST * cost(areas):
-            return copies, others, copied
-    return [], areas, earlier
-
-
-def _differing(pixels: np.ndarray, earlier: np.ndarray, tolerance: float) -> np.ndarray:
-    """Return the cells that differ by more than the tolerance, bool (⌈H/16⌉, ⌈W/16⌉)."""
-    cells = changed_cells(pixels, earlier)
-    return block_errors(pixels, earlier, cells) > tolerance if tolerance else cells
-
-
-def _scrolled(
-    pixels: np.ndarray, earlier: np.ndarray, tolerance: float, cells: np.ndarray, by: int
-) -> tuple[int, np.ndarray]:
-    """Return ``by`` and those of the cells that ``earlier``, moved up by so many pixels, has."""
-    height = pixels.shape[0]
-    first, last = max(0, -by), min(height, height - by)  # rows that exist after moving
-    moved = earlier.copy()
-    moved[first:last] = earlier[first + by : last + by]
-    fitting = cells & ~_differing(pixels, moved, tolerance)
-    fitting[: -(-first // CELL)] = False
-    if last < height:
-        fitting[last // CELL :] = False
-    return by, fitting
-
-
-def _copy_of(area: Area, by: int, shape: tuple[int, ...]) -> Copy:
-    rows, columns = in_pixels(area)
-    width, height = min(columns.stop, shape[1]) - columns.start, min(rows.stop, shape[0]) - rows.start
-    return Copy(columns.start, rows.start, width, height, columns.start, rows.start + by)
-
 
 def covers_most(areas: Sequence[Area], pixels: np.ndarray) -> bool:
     """Whether areas take so much of an image that all of it had better be coded."""
     return sum(map(area_size, areas)) > _MAX_COVERED * area_size(whole_area(pixels))
-
-
-def apply_copies(pixels: np.ndarray, base: np.ndarray, copies: Sequence[Copy]) -> np.ndarray:
-    """Copy areas of ``base`` into ``pixels``, both uint8 (H, W, 3), in place; return ``pixels``.
-
-    Raises FormatError if an area lies beyond the base.
-    """
-    for copy in copies:
-        rows = slice(copy.from_top, copy.from_top + copy.height)
-        columns = slice(copy.from_left, copy.from_left + copy.width)
-        if rows.stop > base.shape[0] or columns.stop > base.shape[1]:
-            raise FormatError(
-                f"a copy of {copy.width}×{copy.height} pixels at ({copy.from_left}, {copy.from_top}) reads "
-                f"beyond the {base.shape[1]}×{base.shape[0]} pixels of the earlier image"
-            )
-        pixels[copy.top : copy.top + copy.height, copy.left : copy.left + copy.width] = base[rows, columns]
-    return pixels
 
 
 def encode_areas(pixels: np.ndarray, areas: Sequence[Area], options: Options) -> list[Rectangle]:

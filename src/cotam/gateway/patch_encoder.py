@@ -10,6 +10,7 @@ import numpy as np
 
 import cotam
 from cotam.codec.changed_areas import Area, cell_hashes, shared_share
+from cotam.codec.scrolling import find_changes
 from cotam.format.changes import Changes, Copy
 from cotam.format.header import read_header
 from cotam.gateway.cache import OVERHEAD, Cache
@@ -20,7 +21,7 @@ from cotam.gateway.store import Store, digest_of
 from cotam.image.fit import shrink_to_fit, shrunk_size
 from cotam.image.read import Pixels, outline, to_rgb
 from cotam.options import Options
-from cotam.pasted import covers_most, encode_areas, find_changes
+from cotam.pasted import covers_most, encode_areas
 
 __all__ = ["Patcher", "Source"]
 
