@@ -72,15 +72,19 @@ def block_errors(pixels: np.ndarray, other: np.ndarray, blocks: np.ndarray) -> n
     Beyond the edges of the images the error is zero.
     """
     errors = np.zeros(blocks.shape, np.float32)
+    width = blocks.shape[1] * BLOCK
     for row in np.flatnonzero(blocks.any(axis=1)):
         band = slice(row * BLOCK, (row + 1) * BLOCK)
         difference = pixels[band].astype(np.float32) - other[band]
-        away = np.zeros((BLOCK, blocks.shape[1] * BLOCK, 3), np.float32)
-        away[: difference.shape[0], : difference.shape[1]] = difference @ OPPONENT.T
-        fine = np.square(away).reshape(BLOCK, -1, BLOCK, 3).sum(-1).mean(axis=(0, 2))
-        halves = BLOCK // _COARSE
-        means = away.reshape(halves, _COARSE, -1, halves, _COARSE, 3).mean(axis=(1, 4))
-        errors[row] = fine + COARSE_WORTH * np.square(means).sum(-1).mean(axis=(0, 2))
+        rows, columns = difference.shape[:2]
+        away = np.zeros((3, BLOCK, width), np.float32)
+        away[:, :rows, :columns] = (OPPONENT @ difference.reshape(-1, 3).T).reshape(3, rows, columns)
+        fine = np.einsum("chw,chw->w", away, away).reshape(-1, BLOCK).sum(1) / BLOCK**2
+        sums = np.add.reduceat(
+            away.reshape(3, -1, _COARSE, width).sum(2), np.arange(0, width, _COARSE), axis=2
+        )
+        coarse = np.square(sums / _COARSE**2).sum((0, 1)).reshape(-1, BLOCK // _COARSE).mean(1)
+        errors[row] = fine + COARSE_WORTH * coarse / (BLOCK // _COARSE)
     return errors
 
 

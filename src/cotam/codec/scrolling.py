@@ -128,7 +128,7 @@ def _equal(after: np.ndarray, before: np.ndarray, by: int) -> int:
 
 
 def _gradients(pixels: np.ndarray) -> np.ndarray:
-    """Return vertical differences of mean brightness in columns of 16 pixels, float32 (H − 1, ⌈W/16⌉)."""
-    edges = np.arange(0, pixels.shape[1], CELL)
-    sums = np.add.reduceat(pixels.sum(axis=2, dtype=np.float32), edges, axis=1)
+    """Return vertical differences of summed levels in columns of 16 pixels, float32 (H − 1, ⌈W/16⌉)."""
+    rows = pixels.reshape(len(pixels), -1)
+    sums = np.add.reduceat(rows, np.arange(0, rows.shape[1], 3 * CELL), axis=1, dtype=np.float32)
     return np.diff(sums, axis=0)
