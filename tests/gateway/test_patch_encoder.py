@@ -174,6 +174,21 @@ def test_a_byte_budget_is_for_the_whole_image() -> None:
     assert len(file) <= 3000
 
 
+def test_what_was_scrolled_is_copied_from_the_latest_image() -> None:
+    """An earlier one has more cells in common."""
+    blank = np.full((400, 480, 3), 250, np.uint8)
+    written, scrolled = blank.copy(), blank.copy()
+    written[160:320, :240] = page(160, 240, 10)
+    scrolled[24:184, :240] = page(160, 240, 10)
+    talk = Conversation()
+    talk.add(blank)
+    second, third = talk.add(written), talk.add(scrolled)
+    assert base_of(third) == digest_of(second)
+    assert {copy.from_top - copy.top for copy in read_patch(third).changes.copies} == {136}
+    assert len(third) < len(second) / 2
+    np.testing.assert_array_equal(talk.seen(third)[32:176], talk.seen(second)[168:312])
+
+
 def test_an_equal_image_in_other_bytes_is_a_patch_without_rectangles() -> None:
     talk = Conversation()
     first = talk.add(SCREEN)

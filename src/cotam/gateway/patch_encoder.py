@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 import cotam
-from cotam.codec.changed_areas import Area, cell_hashes, shared_share
+from cotam.codec.changed_areas import Area, cell_hashes, cost, shared_share
 from cotam.codec.scrolling import find_changes
 from cotam.format.changes import Changes, Copy
 from cotam.format.header import read_header
@@ -83,35 +83,39 @@ class Patcher:
 
     def _make(self, data: bytes, options: RequestOptions, earlier: Sequence[Source]) -> bytes:
         pixels = _pixels(data, options)
-        best = None if options.target_size else self._base_for(data, options, pixels, earlier)
-        if best is None:
+        bases = [] if options.target_size else self._bases_for(data, options, pixels, earlier)
+        found = [(base, *find_changes(pixels, _pixels(base.data, base.options))) for base in bases]
+        if not found:
             return _encode(pixels, options)
-        copies, areas, _ = find_changes(pixels, _pixels(best.data, best.options))
+        base, copies, areas, _ = min(found, key=lambda one: cost(one[2]))
         if covers_most(areas, pixels):
             return _encode(pixels, options)
-        self.files.put(_OWNER, best.file)
-        patch = _patch(pixels, options, copies, areas, best.file)
-        *_, whole = best.file, *self._chain(best.file)
+        self.files.put(_OWNER, base.file)
+        patch = _patch(pixels, options, copies, areas, base.file)
+        *_, whole = base.file, *self._chain(base.file)
         if whole is not None and len(patch) <= SURE_RATIO * _bytes_per_pixel(whole) * pixels[..., 0].size:
             return patch
         return min(patch, _encode(pixels, options), key=len)
 
-    def _base_for(
+    def _bases_for(
         self, data: bytes, options: RequestOptions, pixels: Pixels, earlier: Sequence[Source]
-    ) -> Source | None:
+    ) -> list[Source]:
         """Return the earlier image that has most in common with this one, of equals the latest.
 
-        None if they have little in common, or its chain of patches is full.
+        The latest image follows, which may have been scrolled. Images whose chain of patches is full are left
+        out, and the first one if it has little in common.
         """
         hashes = self._hashes_of(data, options, pixels)
-        latest = earlier[-MAX_CANDIDATES:]
+        candidates = [source for source in earlier[-MAX_CANDIDATES:] if _has_compared_pixels(source)]
         shares = [
             (shared_share(hashes, self._hashes_of(source.data, source.options)), number)
-            for number, source in enumerate(latest)
-            if _has_compared_pixels(source)
+            for number, source in enumerate(candidates)
         ]
-        share, number = max(shares, default=(0.0, 0))
-        return latest[number] if share >= MIN_SHARED and depth_of(latest[number].file) < MAX_CHAIN else None
+        share, number = max(shares, default=(0.0, -1))
+        bases = [candidates[number]] if share >= MIN_SHARED else []
+        if candidates and candidates[-1] not in bases:
+            bases.append(candidates[-1])
+        return [base for base in bases if depth_of(base.file) < MAX_CHAIN]
 
     def _hashes_of(self, data: bytes, options: RequestOptions, pixels: Pixels | None = None) -> np.ndarray:
         """Return the `cell_hashes` of an image, decoded from ``data`` unless its pixels are given."""
