@@ -28,7 +28,7 @@ def test_the_distance_comes_first(by: int, up: bool, noise: int) -> None:
     assert scrolls(images[1], images[0], changed_cells(images[1], images[0]))[0] == by
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 40), (17, 16)])
+@pytest.mark.parametrize("size", [(1, 1), (2, 40), (16, 600), (17, 16)])
 def test_any_size(size: tuple[int, int]) -> None:
     new, old = np.zeros((*size, 3), np.uint8), np.full((*size, 3), 255, np.uint8)
     assert all(abs(by) < 2 * size[0] for by in scrolls(new, old, changed_cells(new, old)))

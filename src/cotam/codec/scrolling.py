@@ -116,9 +116,9 @@ def scrolls(new: np.ndarray, old: np.ndarray, cells: np.ndarray) -> list[int]:
     after *= np.repeat(cells, CELL, axis=0)[: height - 1]
     spectrum = np.fft.rfft(before, size, axis=0) * np.fft.rfft(after, size, axis=0).conj()
     correlation = np.fft.irfft(spectrum.sum(axis=1), size)
-    correlation[0] = -np.inf
-    peaks = [int(at) if at < height else int(at) - size for at in np.argsort(correlation)[: -_PEAKS - 1 : -1]]
-    return sorted(peaks, key=lambda by: _equal(after, before, by), reverse=True)[:_COUNT]
+    peaks = np.argsort(correlation[1:])[: -_PEAKS - 1 : -1] + 1
+    distances = [int(at) if at < height else int(at) - size for at in peaks]
+    return sorted(distances, key=lambda by: _equal(after, before, by), reverse=True)[:_COUNT]
 
 
 def _equal(after: np.ndarray, before: np.ndarray, by: int) -> int:
