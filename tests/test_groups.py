@@ -15,8 +15,8 @@ from synthetic import page
 import cotam
 from cotam.codec.contrast import balanced_error
 from cotam.codec.flat import error_at
-from cotam.errors import CotamError, DamagedError, FormatError
-from cotam.format.changes import Changes, Rectangle, write_changes
+from cotam.errors import CotamError, DamagedError, FormatError, LimitError
+from cotam.format.changes import Changes, Copy, Rectangle, write_changes
 from cotam.format.sequence import TICKS, CodedFrame, SequenceReader, SequenceWriter
 from cotam.pasted import checksum_of
 
@@ -141,8 +141,17 @@ def test_a_frame_of_another_group_is_damage() -> None:
 
 
 def test_a_sequence_begins_with_a_key_frame() -> None:
-    with pytest.raises(FormatError, match="frame 0: "):
+    with pytest.raises(DamagedError, match="frame 0: no key frame is before it"):
         decoded(rewritten(CODED, chunks(CODED)[1:]))
+
+
+def test_areas_have_a_limit() -> None:
+    copies = write_changes(Changes([Copy(0, 0, 320, 192, 0, 0)] * 3))
+    writer = SequenceWriter(SequenceReader(io.BytesIO(CODED)).header)
+    frame = CodedFrame(True, True, False, copies, pasted=True)
+    frame = replace(frame, checksum=checksum_of(frame, writer.fields(0), 0))
+    with pytest.raises(LimitError, match=r"^frame 0: the areas have 184320 pixels"):
+        decoded(writer.start() + writer.chunk(0, frame) + writer.finish())
 
 
 def test_a_frame_that_is_left_out_is_damage() -> None:

@@ -3,7 +3,7 @@
 import type { Codec, Pixels, View } from "./codec/still.js";
 import { FrameDecoder } from "./codec/temporal.js";
 import type { Constants } from "./codec/weights.js";
-import { DamagedError, FormatError } from "./errors.js";
+import { DamagedError, FormatError, LimitError } from "./errors.js";
 import type { ParsedHeader } from "./format/header.js";
 import { KEY, PASTED, type CodedFrame } from "./format/sequence.js";
 import { PastedDecoder, type DecodeStill } from "./pasted.js";
@@ -24,7 +24,7 @@ export class GroupDecoder {
     this.pasted = new PastedDecoder(header.width, header.height, decodeStill);
   }
 
-  /** @throws FormatError with the number of the frame if it is not valid, or does not follow the one before */
+  /** @throws FormatError, LimitError with the number of the frame if it is not valid, or does not follow the one before */
   async decode(frame: CodedFrame): Promise<Pixels> {
     const kind = frame.flags & PASTED;
     try {
@@ -32,7 +32,7 @@ export class GroupDecoder {
       else if (kind !== this.group) throw new DamagedError("no key frame of its group is before it");
       return await (kind ? this.pasted.decode(frame) : this.decodeLearned(frame));
     } catch (error) {
-      if (error instanceof FormatError) error.message = `frame ${this.number}: ${error.message}`;
+      if (error instanceof FormatError || error instanceof LimitError) error.message = `frame ${this.number}: ${error.message}`;
       throw error;
     } finally {
       this.number += 1;

@@ -86,6 +86,17 @@ for (const name of ["sequence", "screens"]) {
   });
 }
 
+test("frames that no encoder writes have the errors of Python", async () => {
+  const { refused } = fixtures().screens;
+  assert.equal(refused.length, 6);
+  for (const { hex: file, error: expected } of refused) {
+    const decodeAll = async () => {
+      for await (const frame of cotam.decodeFrames(Uint8Array.from(Buffer.from(file, "hex")))) assert.ok(frame);
+    };
+    await assert.rejects(decodeAll(), (error) => assert.equal(`${error.name}: ${error.message}`, expected) ?? true);
+  }
+});
+
 test("only what users need is public", () => {
   const functions = "allModels decode decodeFrames encode findModel fitSize gatewayFetch hostedFetch info load seenBy";
   assert.deepEqual(Object.keys(cotam).filter((name) => !name.endsWith("Error")), functions.split(" "));

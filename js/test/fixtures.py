@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -26,15 +27,15 @@ from cotam.codec.contrast import balanced_error  # noqa: E402
 from cotam.codec.flat import FlatCoder  # noqa: E402
 from cotam.codec.shared import codec  # noqa: E402
 from cotam.codec.standard import encode_lossless  # noqa: E402
-from cotam.errors import FormatError  # noqa: E402
-from cotam.format.changes import Changes, Copy, Rectangle  # noqa: E402
+from cotam.errors import CotamError, FormatError  # noqa: E402
+from cotam.format.changes import Changes, Copy, Rectangle, write_changes  # noqa: E402
 from cotam.format.header import File, Header, Kind  # noqa: E402
-from cotam.format.sequence import SequenceReader, read_index  # noqa: E402
+from cotam.format.sequence import CodedFrame, SequenceReader, SequenceWriter, read_index  # noqa: E402
 from cotam.gateway.patch_format import Patch, write_patch  # noqa: E402
 from cotam.guide.content import examine  # noqa: E402
 from cotam.guide.resize import resize_bilinear  # noqa: E402
 from cotam.image.psnr import psnr  # noqa: E402
-from cotam.pasted import paste  # noqa: E402
+from cotam.pasted import checksum_of, paste  # noqa: E402
 
 QUALITY = 40
 
@@ -142,6 +143,30 @@ def frame_damage(data: bytes) -> list[dict[str, object]]:
     return found
 
 
+def refused(data: bytes) -> list[dict[str, str]]:
+    """Sequences with the header of ``data`` and one frame that no encoder writes, with their errors."""
+    whole = cotam.encode(page(128, 192))
+    frames = [
+        (False, Changes([], [Rectangle(0, 0, whole)])),
+        (True, Changes([Copy(0, 0, 192, 128, 0, 0)] * 3)),
+        (True, Changes([Copy(0, 0, 192, 128, 0, 0)])),
+        (True, Changes([], [Rectangle(1, 0, whole)])),
+        (True, Changes([], [Rectangle(0, 0, data)])),
+        (True, Changes()),
+    ]
+    found = []
+    for key, changes in frames:
+        writer = SequenceWriter(SequenceReader(BytesIO(data)).header)
+        frame = CodedFrame(key, key, False, write_changes(changes), pasted=True)
+        frame = replace(frame, checksum=checksum_of(frame, writer.fields(0), 0))
+        file = writer.start() + writer.chunk(0, frame) + writer.finish()
+        try:
+            list(cotam.decode_frames(file))
+        except CotamError as error:
+            found.append({"hex": file.hex(), "error": f"{type(error).__name__}: {error}"})
+    return found
+
+
 def make(folder: Path) -> None:
     """Write all files."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -163,6 +188,7 @@ def make(folder: Path) -> None:
     put("patch", data, [decoded], kind="patch", earlier="photo")
     for name, (frames, data) in {"sequence": sequence(), "screens": screens()}.items():
         put(name, data, frames, kind="sequence", damage=damage(data), frame_damage=frame_damage(data))
+    index["screens"]["refused"] = refused(data)
     (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from cotam.codec.planes import Latents
 from cotam.codec.shared import codec, codec_of
 from cotam.codec.temporal import Frame, FrameDecoder, FrameEncoder
-from cotam.errors import DamagedError, FormatError
+from cotam.errors import DamagedError, FormatError, LimitError
 from cotam.format.header import Header
 from cotam.format.sequence import CodedFrame
 from cotam.guide.content import flatness
@@ -92,16 +92,18 @@ class GroupDecoder:
     def decode(self, number: int, frame: CodedFrame, fields: bytes) -> None:
         """Decode the frame of this ``number``; ``fields`` is as for `GroupEncoder.encode`.
 
-        Raises FormatError with the number if the frame is not valid, or does not follow the one before, and
-        LimitError, UnknownWeightsError as `cotam.decode`.
+        Raises FormatError or LimitError with the number if the frame is not valid, or does not follow the one
+        before, and UnknownWeightsError as `cotam.decode`.
         """
         try:
             if frame.key:
                 self._is_pasted = frame.pasted
-            elif self._is_pasted not in (None, frame.pasted):
+            elif self._is_pasted is None:
+                raise DamagedError("no key frame is before it")
+            elif self._is_pasted != frame.pasted:
                 raise DamagedError("no key frame of its group is before it")
             self._last = self._decode_pasted_or_learned(frame, fields)
-        except FormatError as error:
+        except (FormatError, LimitError) as error:
             raise type(error)(f"frame {number}: {error}") from error
 
     def _decode_pasted_or_learned(self, frame: CodedFrame, fields: bytes) -> Latents | np.ndarray:

@@ -110,4 +110,4 @@ def _check(places: Sequence[tuple[int, int, int, int]], width: int, height: int)
             )
     total = sum(across * down for _, _, across, down in places)
     if total > 2 * width * height:
-        raise LimitError(f"the areas have {total:,} pixels: more than twice those of the image")
+        raise LimitError(f"the areas have {total} pixels: more than twice those of the image")
