@@ -105,6 +105,20 @@ def test_a_screen_that_changes_as_a_whole_is_a_key_frame() -> None:
     assert cotam.open_sequence(encoded(frames)).info.keys == (0, 1)
 
 
+def test_many_small_changes_take_no_more_than_the_whole_image() -> None:
+    """Marks far from each other that all change, on plain ground."""
+    frames = []
+    for colour in (20, 90, 160):
+        frame = np.full((480, 640, 3), 250, np.uint8)
+        for top in range(40, 480, 96):
+            for left in range(40, 640, 96):
+                frame[top : top + 12, left : left + 12] = colour
+        frames.append(frame)
+    sequence = cotam.open_sequence(encoded(frames)).info
+    assert sequence.keys == (0, 1, 2)
+    assert max(sequence.sizes) <= 1.2 * max(len(cotam.encode(frame)) for frame in frames)
+
+
 @pytest.mark.parametrize("low_delay", [False, True])
 def test_screens_and_photographs_in_one_sequence(low_delay: bool) -> None:
     data = encoded(MIXED, low_delay=low_delay)

@@ -87,26 +87,36 @@ class PastedEncoder:
     def __init__(self, options: Options, key_every: int) -> None:
         self._options, self._key_every = options, key_every
         self._since_key, self._check = key_every, 0  # so that the first frame becomes a key frame
+        self._whole_size = 0  # bytes of the whole image when it was last coded
         # The original pixels of each cell when it was last coded: small changes add up.
         self._coded = np.empty((0, 0, 3), np.uint8)
 
     def encode(self, pixels: np.ndarray, fields: bytes, *, key: bool = False) -> CodedFrame:
         """Encode a frame, uint8 (H, W, 3), as `cotam.codec.temporal.FrameEncoder.encode` does."""
         key = key or self._since_key + 1 >= self._key_every
-        copies: list[Copy] = []
-        if not key:
-            copies, areas, coded = find_changes(pixels, self._coded, error_at(self._options.quality))
-            key = covers_most(areas, pixels)
-        if key:
-            copies, areas, coded = [], [whole_area(pixels)], np.empty_like(pixels)
-        for area in map(in_pixels, areas):
-            coded[area] = pixels[area]
-        self._coded = coded
-        payload = write_changes(Changes(copies, encode_areas(pixels, areas, self._options)))
+        found = None if key else self._changes(pixels)
+        if found is None or len(found[0]) > self._whole_size:
+            whole = self._payload(pixels, [], [whole_area(pixels)])
+            self._whole_size = len(whole)
+            if found is None or len(whole) < len(found[0]):
+                found, key = (whole, pixels.copy()), True
+        payload, self._coded = found
         frame = CodedFrame(key, key, has_levels=False, payload=payload, pasted=True)
         self._since_key = 0 if key else self._since_key + 1
         self._check = checksum_of(frame, fields, self._check)
         return replace(frame, checksum=self._check)
+
+    def _changes(self, pixels: np.ndarray) -> tuple[bytes, np.ndarray] | None:
+        """Return a payload of changes, and what is then coded; None if all had better be coded."""
+        copies, areas, coded = find_changes(pixels, self._coded, error_at(self._options.quality))
+        if covers_most(areas, pixels):
+            return None
+        for area in map(in_pixels, areas):
+            coded[area] = pixels[area]
+        return self._payload(pixels, copies, areas), coded
+
+    def _payload(self, pixels: np.ndarray, copies: Sequence[Copy], areas: Sequence[Area]) -> bytes:
+        return write_changes(Changes(copies, encode_areas(pixels, areas, self._options)))
 
 
 class PastedDecoder:
