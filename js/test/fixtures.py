@@ -152,6 +152,8 @@ def refused(data: bytes) -> list[dict[str, str]]:
         (True, Changes([Copy(0, 0, 192, 128, 0, 0)])),
         (True, Changes([], [Rectangle(1, 0, whole)])),
         (True, Changes([], [Rectangle(0, 0, data)])),
+        (True, Changes([], [Rectangle(0, 0, b"")])),
+        (True, Changes([], [Rectangle(0, 0, b"no file of ours")])),
         (True, Changes()),
     ]
     found = []

@@ -1,7 +1,7 @@
 /** What makes an image of an earlier one, in patches and in frames of screens. docs/format.md specifies the bytes. */
 
 import { FormatError, LimitError } from "../errors.js";
-import { readHeader } from "./header.js";
+import { readHeader, readKind } from "./header.js";
 import { readVarint } from "./varint.js";
 
 /** Of copies, and of rectangles. */
@@ -69,9 +69,17 @@ function readTable(data: Uint8Array, start: number, columns: number, noun: strin
 type Place = Pick<Copy, "left" | "top" | "width" | "height">;
 
 function place({ left, top, still }: Rectangle): Place {
-  const { kind, width, height } = readHeader(still);
-  if (!["learned", "av1", "lossless"].includes(kind)) throw new FormatError("a rectangle is not a still image");
+  if (!isStill(still)) throw new FormatError("a rectangle is not a still image");
+  const { width, height } = readHeader(still);
   return { left, top, width, height };
+}
+
+function isStill(file: Uint8Array): boolean {
+  try {
+    return ["learned", "av1", "lossless"].includes(readKind(file));
+  } catch {
+    return false; // no file, or one of an unknown kind
+  }
 }
 
 function check(places: readonly Place[], width: number, height: number): void {
