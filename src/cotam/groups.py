@@ -24,7 +24,7 @@ __all__ = ["GroupDecoder", "GroupEncoder"]
 
 SCREEN_FLATNESS = 0.8
 """Smallest flatness of the first frame of a pasted group. Nine of ten training screens have more, also as
-H.264; photographs have at most 0.7 as H.264, which removes their noise (lab/docs/screens.md)."""
+H.264, which removes noise. Photographs and natural clips have less (lab/docs/tried.md)."""
 
 LEAST_FLATNESS = 0.6
 """Smallest flatness of the other frames of a pasted group."""
@@ -117,6 +117,7 @@ class GroupDecoder:
     def pixels(self) -> np.ndarray:
         """Return the pixels, uint8 (H, W, 3), of the frame that was decoded last."""
         if isinstance(self._last, Latents):
-            return codec_of(self._header.weights).synthesise(self._last, self._view)
+            assert self._learned is not None
+            return self._learned.codec.synthesise(self._last, self._view)
         assert self._last is not None
         return self._last
