@@ -1,4 +1,4 @@
-/** Paste stills over an earlier image: patches and frames of screens. */
+/** Apply changes to an earlier image, in patches and in frames of screens. */
 
 import { paste, plane } from "./codec/planes.js";
 import type { Pixels } from "./codec/still.js";

@@ -1,4 +1,4 @@
-/** Patches: an image as the rectangles that differ from an earlier image. docs/format.md specifies the file. */
+/** Patches: an image as the changes of an earlier one. docs/format.md specifies the file. */
 
 import type { Pixels } from "./codec/still.js";
 import { FormatError, InputError, TruncatedError } from "./errors.js";

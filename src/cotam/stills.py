@@ -1,4 +1,4 @@
-"""Encode a still as learned codec, palette or AV1, whichever is planned or better, and decode it."""
+"""Encode a still image by the learned codec, as a palette or as AV1, and decode it."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ const TICKS = 1_000_000;
 const FRAME = 0x40;
 const INDEX = 0x49;
 
-/** Flags of a frame: it is a key frame; it is rectangles, pasted over the frame before. */
+/** Flags of a frame: it is a key frame; its payload is changes of the frame before. */
 export const KEY = 1;
 export const PASTED = 16;
 /** All that occur: a key frame is an intra frame, and pasted frames have no levels and are keys if intra. */

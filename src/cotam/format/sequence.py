@@ -35,9 +35,9 @@ class CodedFrame:
     key: bool  # whether decoding can start at this frame
     intra: bool  # whether every cell is coded, none copied; True for key frames
     has_levels: bool  # whether the payload has a gain offset map
-    payload: bytes = b""  # range-coded bytes, or rectangles
-    checksum: int = 0  # CRC-32 of all symbols or rectangles since the key frame
-    pasted: bool = False  # whether the payload is rectangles, pasted over the previous frame
+    payload: bytes = b""  # range-coded bytes, or changes
+    checksum: int = 0  # CRC-32 of all symbols, or changes, since the key frame
+    pasted: bool = False  # whether the payload is changes of the previous frame (`cotam.format.changes`)
 
     @property
     def flags(self) -> int:

@@ -28,7 +28,7 @@ __all__ = ["Patcher", "Source"]
 _OWNER = "edge"
 
 MIN_SHARED = 1 / 3
-"""Smallest share of cells that an earlier image must have in common with the new one to be its base."""
+"""Smallest share of cells that a base must have in common with the new image, unless it is the latest."""
 
 MAX_CANDIDATES = 64
 """Number of earlier images with which a new one is compared. The hashes of so many screenshots are cached:

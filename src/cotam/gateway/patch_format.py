@@ -1,8 +1,6 @@
-"""Read and write patches, the rectangles in which an image differs from an earlier one (`docs/format.md`).
+"""Read and write patches, which make an image by changes of an earlier one, the base (`docs/format.md`).
 
-The base is named by the SHA-256 of its file: an ordinary image, a still or another patch. It lies at the
-upper left corner of the new image, cropped to its size; each rectangle is a complete still that is pasted
-over it.
+The base is named by the SHA-256 of its file: an ordinary image, a still or another patch.
 """
 
 from __future__ import annotations
@@ -65,8 +63,8 @@ def write_patch(patch: Patch, quality: int) -> bytes:
 def read_patch(data: bytes) -> Patch:
     """Read a patch; its stills are not decoded.
 
-    Raises TruncatedError, DamagedError or FormatError if it is not valid, and LimitError if its rectangles
-    have more than twice the pixels of the image.
+    Raises TruncatedError, DamagedError or FormatError if it is not valid, and LimitError if its changes have
+    too many pixels (`cotam.format.changes.read_changes`).
     """
     file = read_file(data)
     if file.kind is not Kind.PATCH:
